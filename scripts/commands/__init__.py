@@ -1,0 +1,1 @@
+"""The commands, one module each: `parser()` needs the standard library alone, `main(options)` does the job."""

@@ -1,0 +1,48 @@
+"""How every script begins: read the options, prepare the machine, do the job, end with a sentence and a code."""
+
+import argparse
+import importlib
+import sys
+from typing import Protocol, cast
+
+from machine import environment, packages
+from machine.problem import Problem
+from machine.say import say
+
+
+class Command(Protocol):
+    """A module in `commands`. Its imports at the top are of the standard library and `machine` alone."""
+
+    PACKAGES: tuple[str, ...]
+    """Groups of Debian packages that the command needs, see machine.packages."""
+
+    def parser(self) -> argparse.ArgumentParser:
+        """The options; asked before anything is installed."""
+
+    def check(self, options: argparse.Namespace) -> None:
+        """Raise Problem for what can be known to be wrong before anything is installed."""
+
+    def main(self, options: argparse.Namespace) -> int:
+        """Do the job and return the exit code; runs inside the environment."""
+
+
+def run(name: str) -> int:
+    """Run the command `name` with this process's arguments and return its exit code.
+
+    0 done, 1 a Problem was met and told, 2 wrong options (argparse), 130 interrupted.
+    """
+    command = cast("Command", importlib.import_module(f"commands.{name}"))
+    options = command.parser().parse_args()
+    try:
+        command.check(options)
+        packages.install((*command.PACKAGES, "python"))
+        environment.enter()
+        return command.main(options)
+    except Problem as problem:
+        say(f"\n{problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nInterrupted. Run the same command again to go on.")
+        return 130
+    finally:
+        sys.stdout.flush()

@@ -1,0 +1,70 @@
+"""The virtual environment that commands run in, made from requirements.lock and kept in the cache."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from machine.paths import LOCK_FILE, cache
+from machine.problem import Problem
+from machine.say import say, step
+
+
+def make(lock_file: Path, purpose: str) -> Path:
+    """The folder of a virtual environment with exactly the packages of `lock_file`, made if it is not there.
+
+    It is keyed by the lock file and the interpreter, made in a folder beside its own and renamed when whole,
+    so that an interrupted run leaves nothing that looks finished. Raises Problem when pip fails.
+    """
+    interpreter = sys._base_executable  # the same one from inside an environment as from outside
+    key = hashlib.sha256(lock_file.read_bytes() + f"{sys.version}{interpreter}".encode()).hexdigest()[:16]
+    folder = cache() / f"venv-{purpose}-{key}"
+    if (folder / "complete").exists():
+        return folder
+    with (cache() / "venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "complete").exists():
+            return folder
+        # A virtual environment cannot be moved (its scripts name their interpreter), hence a mark instead of a rename.
+        shutil.rmtree(folder, ignore_errors=True)
+        say(f"Making the Python environment for {purpose} from {lock_file.name}")
+        with step("python3 -m venv, pip install"):
+            _run([interpreter, "-m", "venv", str(folder)])
+            _run(
+                [
+                    str(folder / "bin" / "python"),
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--require-hashes",
+                    "--only-binary=:all:",
+                    "--requirement",
+                    str(lock_file),
+                ]
+            )
+        (folder / "complete").touch()
+    return folder
+
+
+def enter() -> None:
+    """Run this very command again inside the environment, unless it already runs there."""
+    folder = make(LOCK_FILE, "scripts")
+    if Path(sys.prefix).resolve() == folder.resolve():
+        return
+    python = folder / "bin" / "python"
+    search = f"{folder / 'bin'}:{os.environ.get('PATH', '')}"
+    sys.stderr.flush()
+    os.execve(python, [str(python), *sys.argv], {**os.environ, "PATH": search, "VIRTUAL_ENV": str(folder)})  # noqa: S606
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Problem(
+            f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr).strip()[-2000:]}",
+            "Check that this machine reaches its Python package registry, then run this again.",
+        )
