@@ -1,0 +1,50 @@
+"""What BinderHub reads with --config: the values `config` and `extraConfig` of the chart.
+
+`config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default. Then the snippets of `extraConfig` run
+as Python, ordered by their keys. They see `c` and `get_chart_config`, and what snippets before them defined.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+
+    def get_config() -> Any:
+        """The configuration that is being loaded; traitlets puts this function here."""
+
+
+@lru_cache
+def _read() -> dict[str, Any]:
+    # Beside this file, which is where the chart mounts both.
+    text = (Path(__file__).parent / "chart-config.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
+
+
+def get_chart_config(config_path: str | None = None, default: Any = None) -> Any:
+    """What the chart was given at a path such as "custom.banner" or "config.BinderHub"; all of it without a path.
+
+    `default` where the path leads nowhere. Of the chart's values there are `custom`, `config` and `extraConfig`.
+    """
+    found: Any = _read()
+    for key in config_path.split(".") if config_path else []:
+        if not isinstance(found, dict) or key not in found:
+            return default
+        found = found[key]
+    return found
+
+
+c = get_config()
+
+for _section, _traits in (get_chart_config("config") or {}).items():
+    for _name, _value in (_traits or {}).items():
+        if _value is not None:
+            c[_section][_name] = _value
+
+for _key, _snippet in sorted((get_chart_config("extraConfig") or {}).items()):
+    if _snippet:
+        print(f"Running extraConfig.{_key}")
+        exec(compile(_snippet, f"extraConfig.{_key}", "exec"))  # noqa: S102 - the chart's user asks for it

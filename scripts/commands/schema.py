@@ -1,0 +1,36 @@
+"""Write chart/values.schema.json from chart/values.schema.yaml."""
+
+import argparse
+
+from machine.paths import CHART
+from machine.problem import Problem
+from machine.say import say
+
+PACKAGES: tuple[str, ...] = ()
+
+SOURCE = CHART / "values.schema.yaml"
+TARGET = CHART / "values.schema.json"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `scripts/schema`."""
+    options = argparse.ArgumentParser(prog="scripts/schema", description=__doc__)
+    options.add_argument("--check", action="store_true", help="write nothing; fail when the file is not current")
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """Nothing can be known to be wrong beforehand."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Write the file, or with --check raise Problem when it is not what would be written."""
+    from values import schema
+
+    text = schema.generated(SOURCE)
+    if not options.check:
+        TARGET.write_text(text, encoding="utf-8")
+        say(f"Wrote {TARGET}.")
+    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
+        raise Problem(f"{TARGET} is not what {SOURCE.name} gives.", "Run scripts/schema and commit the file.")
+    return 0

@@ -1,0 +1,1 @@
+"""The values of the chart: their schema, and what is generated from it."""
