@@ -1,0 +1,80 @@
+"""The cluster that pages run on, as the runner sees it."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from machine.problem import Problem
+
+LAB = "lab with substitutes"
+UPSTREAM = "upstream images"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Kubernetes to run pages on, and what a reader of the record wants to know of it."""
+
+    kubeconfig: Path
+    context: str | None = None
+    """None: the current one of the kubeconfig."""
+    path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))
+    """A search path on which kubectl and helm are found."""
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    """Values that replace the declared ones on this cluster."""
+    where: str = UPSTREAM
+    """`LAB` or `UPSTREAM`: what stands behind the names of the images."""
+    engine: str = "docker"
+
+    def ask(self, *words: str, timeout: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run kubectl or helm against this cluster with `stdin`; the caller looks at the exit status."""
+        program, *rest = words
+        found = shutil.which(program, path=self.path)
+        if not found:
+            raise Problem(
+                f"{program} is not on the search path.", "Install it, or use the lab that ./scripts/up raises."
+            )
+        chosen = {"kubectl": "--context", "helm": "--kube-context"}[program]
+        context = [f"{chosen}={self.context}"] if self.context else []
+        return subprocess.run(
+            [found, *context, *rest],
+            env={**os.environ, "PATH": self.path, "KUBECONFIG": str(self.kubeconfig)},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def tell(self, *words: str, timeout: float = 60, stdin: str = "") -> str:
+        """The output of `ask`; raises Problem when it failed."""
+        done = self.ask(*words, timeout=timeout, stdin=stdin)
+        if done.returncode:
+            raise Problem(
+                f"`{' '.join(words)}` failed: {done.stderr.strip()[-1000:]}",
+                "Check that the cluster is up and that its kubeconfig may do this.",
+            )
+        return done.stdout
+
+    def versions(self) -> dict[str, str]:
+        """The versions of the Kubernetes server and of helm, without a leading v."""
+        kubernetes = json.loads(self.tell("kubectl", "version", "--output=json"))["serverVersion"]["gitVersion"]
+        helm = self.tell("helm", "version", "--template={{.Version}}")
+        return {"kubernetes": kubernetes.removeprefix("v"), "helm": helm.strip().removeprefix("v")}
+
+
+def from_kubeconfig(context: str | None, where: str) -> Cluster:
+    """The cluster of `$KUBECONFIG` (else ~/.kube/config), in `context` or the current one.
+
+    Raises Problem where there is no such file.
+    """
+    file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    if not file.is_file():
+        raise Problem(
+            f"There is no kubeconfig at {file}, and a page needs a cluster.",
+            "Raise the lab with ./scripts/up, or set KUBECONFIG.",
+        )
+    return Cluster(file, context, where=where)
