@@ -55,7 +55,8 @@ def install(groups: tuple[str, ...]) -> None:
     packages = missing(groups)
     if not packages:
         return
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    # Another apt-get may be at work, in these minutes after a machine's start most of all: wait for it.
+    command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "--yes", "--no-install-recommends", *packages]
     if os.geteuid() != 0:
         raise Problem("Some Debian packages are missing.", f"Install them with: sudo {' '.join(command)}")
     say(f"Installing Debian packages: {' '.join(packages)}")

@@ -1,0 +1,31 @@
+"""scripts/down: remove the local cluster."""
+
+import argparse
+
+from machine import checks
+from machine.say import step
+
+PACKAGES = ()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    return argparse.ArgumentParser(
+        prog="scripts/down",
+        description="Remove the local cluster: its processes, namespaces, links, firewall rules, control groups, files, "
+        "and put the kernel's settings back. The caches stay.",
+    )
+
+
+def check(_options: argparse.Namespace) -> None:
+    """Raise Problem unless this is root."""
+    checks.root()
+
+
+def main(_options: argparse.Namespace) -> int:
+    """Remove whatever is there."""
+    from lab import cluster
+
+    with step("removing the cluster"):
+        cluster.down()
+    return 0

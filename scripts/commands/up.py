@@ -1,0 +1,42 @@
+"""scripts/up: raise the local cluster."""
+
+import argparse
+from pathlib import Path
+
+from machine.say import say
+
+PACKAGES = ("lab",)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(
+        prog="scripts/up",
+        description="Raise a real Kubernetes with two nodes, two registries and a Git server on this machine, "
+        "and say how to use it. Does nothing where it runs already.",
+        epilog='With eval "$(./scripts/up)" the shell it runs in is ready for kubectl and helm.',
+    )
+    options.add_argument(
+        "--binderhub-wheel",
+        metavar="FILE",
+        type=Path,
+        help="a wheel of the real BinderHub to put into its image; without it a stand-in serves",
+    )
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise Problem where the machine, or the wheel, will not do."""
+    from lab import preconditions
+
+    preconditions.check(options.binderhub_wheel)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Raise the cluster; what a shell needs goes to stdout, what a person reads to stderr."""
+    from lab import cluster, guide
+
+    cluster.up(options.binderhub_wheel)
+    say(guide.text())
+    print(guide.exports())
+    return 0

@@ -1,0 +1,212 @@
+"""Raising and removing the cluster, and saying how it is used."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from lab import boot, cgroups, keys, layout, mirror, network, registries, repositories, sysctls, tools, values, worker
+from lab.layout import HOME, HOSTS, KUBECONFIG, LOCK, NODES, STATE
+from lab.process import api_answers
+from lab.run import run
+from lab.substitutes import images
+from machine.paths import SCRIPTS
+from machine.problem import Problem
+from machine.say import step
+
+BEFORE = HOME / "before.json"
+START_SECONDS = 180
+RESOLV_CONFS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+
+
+def up(wheel: Path | None = None) -> None:
+    """Make the cluster run, with the real BinderHub of `wheel` or the stand-in; does nothing where it runs so already.
+
+    Raises Problem when another up or down is at work, or a part does not come up in time; logs are in `layout.LOGS`.
+    """
+    with _alone():
+        tools.build()
+        substitutes = images(wheel)
+        mirror.fill(substitutes)
+        wanted = _fingerprint(mirror.keys(substitutes))
+        if state().get("fingerprint") == wanted and running():
+            repositories.make()
+            return
+        if present():
+            with step("removing the cluster that was there"):
+                _remove()
+        _raise(wanted, wheel)
+
+
+def down() -> None:
+    """Remove every trace of the cluster from this machine, but for the caches. Raises Problem where something stays."""
+    with _alone():
+        _remove()
+
+
+def running() -> bool:
+    """Whether all hosts are on and the API server answers."""
+    return all(boot.first_process(host.name) for host in HOSTS) and api_answers()
+
+
+def present() -> bool:
+    """Whether there is any trace of a cluster, running or not."""
+    return HOME.exists() or network.present() or bool(cgroups.processes())
+
+
+def state() -> dict[str, Any]:
+    """What `up` wrote down about the cluster; empty when there is none."""
+    try:
+        found: dict[str, Any] = json.loads(STATE.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def kubectl(*arguments: str, given: str = "") -> str:
+    """Run kubectl as the cluster's administrator and return what it printed. Raises Problem when it fails."""
+    return run(str(tools.folder() / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments, given=given)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Problem(
+                "Another command is raising or removing the cluster right now.",
+                "Wait until it is done, then run this again.",
+            ) from None
+        yield
+
+
+def _fingerprint(image_keys: dict[str, str]) -> str:
+    """What a running cluster must have been made from to be used as it is."""
+    lab = SCRIPTS / "lab"
+    code = tools.digest(*sorted(lab.glob("*.py")), *sorted((lab / "manifests").iterdir()))
+    return hashlib.sha256(f"{tools.key()} {sorted(image_keys.items())} {code}".encode()).hexdigest()[:16]
+
+
+def _raise(fingerprint: str, wheel: Path | None) -> None:
+    HOME.mkdir(mode=0o711, parents=True)
+    BEFORE.write_text(json.dumps({"sysctls": sysctls.current(), "network": network.before()}))
+    resolv_conf = _resolv_conf()
+    programs = tools.folder()
+    with step("network, keys and configuration"):
+        sysctls.set_wanted()
+        cgroups.make()
+        network.make()
+        for host in HOSTS:
+            host.home.mkdir()
+        keys.make()
+        registries.make_push_registry()
+        registries.make_node_hosts()
+        repositories.make()
+        for node in NODES:
+            worker.configure(node, programs, resolv_conf)
+        layout.VALUES.write_text(values.text())
+    with step("control plane"):
+        for host in HOSTS:
+            boot.start(host.name)
+        _until(api_answers, "the API server")
+    with step(f"{len(NODES)} nodes and the cluster's DNS"):
+        kubectl("apply", "--filename=-", given=json.dumps({"kind": "List", "apiVersion": "v1", "items": _nodes()}))
+        kubectl("apply", "--filename=-", given=_manifests())
+        kubectl("wait", "node", "--all", "--for=condition=Ready", f"--timeout={START_SECONDS}s")
+        kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={START_SECONDS}s")
+        _until(lambda: all(map(worker.services_work, NODES)), "kube-proxy")
+    STATE.write_text(
+        json.dumps({"fingerprint": fingerprint, "binderhub": wheel.name if wheel else "stand-in", "programs": str(programs)})
+    )
+
+
+def _remove() -> None:
+    if not present():
+        return
+    saved = json.loads(BEFORE.read_text()) if BEFORE.exists() else None
+    deadline = time.monotonic() + 20
+    while pids := cgroups.processes() | _namespace_processes():
+        if time.monotonic() > deadline:
+            raise Problem(f"Processes {sorted(pids)} of the cluster do not end.", "End them by hand, then run this again.")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    network.remove(saved["network"] if saved else network.before())
+    if not cgroups.remove():
+        raise Problem("The kernel still holds control groups of the cluster.", "Run this again in a few seconds.")
+    if saved:
+        sysctls.restore(saved["sysctls"])
+    if HOME.exists():
+        # Renamed first: an interrupted removal must not leave something that looks like a cluster.
+        trash = HOME.with_name(f"{HOME.name}.removed")
+        shutil.rmtree(trash, ignore_errors=True)
+        HOME.rename(trash)
+    shutil.rmtree(HOME.with_name(f"{HOME.name}.removed"), ignore_errors=True)
+
+
+def _namespace_processes() -> set[int]:
+    """Processes in the hosts' network namespaces, in case one left its control group."""
+    found: set[int] = set()
+    for host in HOSTS:
+        if (network.NAMESPACES / host.namespace).exists():
+            listed = subprocess.run(["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=False)
+            found |= {int(word) for word in listed.stdout.split()}
+    return found
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """The Node objects, made before the kubelets report so that their pods' subnets are fixed."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": node.name, "labels": {"hub.jupyter.org/node-purpose": node.purpose}},
+            "spec": {"podCIDR": node.pods, "podCIDRs": [node.pods]},
+        }
+        for node in NODES
+    ]
+
+
+def _manifests() -> str:
+    return Template((SCRIPTS / "lab" / "manifests" / "cluster.yaml").read_text()).substitute(
+        coredns_image=layout.COREDNS_IMAGE,
+        dns_service=layout.DNS_SERVICE,
+        git_address=layout.GIT_ADDRESS,
+        git_name=layout.GIT_NAME,
+        registry_address=layout.REGISTRY_ADDRESS,
+        registry_name=layout.REGISTRY_NAME,
+    )
+
+
+def _resolv_conf() -> str:
+    """The first file of name servers that a node can reach: one on loopback answers this machine alone."""
+    for name in RESOLV_CONFS:
+        file = Path(name)
+        servers = [line.split()[1] for line in file.read_text().splitlines() if line.startswith("nameserver ")] if file.exists() else []
+        if servers and not any(server.startswith(("127.", "::1")) for server in servers):
+            return name
+    raise Problem(
+        "This machine's name server listens on loopback, where the cluster's nodes cannot reach it.",
+        f"Write a file with a reachable name server as one of {', '.join(RESOLV_CONFS)}.",
+    )
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Problem(
+                f"{what} did not come up within {START_SECONDS} s.", f"Read {layout.LOGS}, then run ./scripts/down and this again."
+            )
+        time.sleep(0.1)

@@ -1,0 +1,3 @@
+module binderhub-service/lab/gitserver
+
+go 1.26.0
