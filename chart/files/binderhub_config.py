@@ -1,7 +1,7 @@
 """What BinderHub reads with --config: the values `config` and `extraConfig` of the chart.
 
-`config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default. Then the snippets of `extraConfig` run
-as Python, ordered by their keys. They see `c` and `get_chart_config`, and what snippets before them defined.
+`config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default. Then the snippets of `extraConfig`
+run as Python, ordered by their keys. They see `c` and `get_chart_config`, and what snippets before them defined.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ import yaml
 
 if TYPE_CHECKING:
 
-    def get_config() -> Any:
+    def get_config() -> Any:  # noqa: ANN401 - any class can be configured
         """The configuration that is being loaded; traitlets puts this function here."""
 
 
@@ -24,7 +24,7 @@ def _read() -> dict[str, Any]:
     return values
 
 
-def get_chart_config(config_path: str | None = None, default: Any = None) -> Any:
+def get_chart_config(config_path: str | None = None, default: Any = None) -> Any:  # noqa: ANN401 - what YAML can hold
     """What the chart was given at a path such as "custom.banner" or "config.BinderHub"; all of it without a path.
 
     `default` where the path leads nowhere. Of the chart's values there are `custom`, `config` and `extraConfig`.

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import yaml
-
 from machine.problem import Problem
 
 

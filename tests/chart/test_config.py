@@ -1,0 +1,122 @@
+"""binderhub_config.py, run as BinderHub runs it: by traitlets, beside the chart-config.yaml of a rendered release."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+from values.rendering import Chart
+
+
+class Mount:
+    """A copy of the folder that the BinderHub pod sees."""
+
+    def __init__(self, chart: Chart, folder: Path) -> None:
+        self.chart = chart
+        self.folder = folder
+
+    def load(self, values: dict[str, Any]) -> Config:
+        """Render the chart with `values`, write the Secret's files, and load the configuration."""
+        for name, text in self.chart.render(values).one("Secret", "binderhub")["stringData"].items():
+            (self.folder / name).write_text(text)
+        config = PyFileConfigLoader("binderhub_config.py", path=str(self.folder)).load_config()
+        assert isinstance(config, Config)
+        return config
+
+
+@pytest.fixture
+def mount(chart: Chart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    """The folder, and the environment that the chart's own snippets read."""
+    monkeypatch.setenv("PUSH_SECRET_NAME", "the-push-secret")
+    monkeypatch.setenv("DOCKER_API_SOCKET", "/run/somewhere/docker-api.sock")
+    return Mount(chart, tmp_path)
+
+
+def test_the_defaults(mount: Mount) -> None:
+    config = mount.load({})
+    assert config.BinderHub == {"base_url": "/", "port": 8585, "enable_api_only_mode": True}
+    assert config.KubernetesBuildExecutor.pop("build_image").startswith("quay.io/jupyterhub/repo2docker:")
+    assert config.KubernetesBuildExecutor == {
+        "push_secret": "the-push-secret",
+        "docker_host": "unix:///run/somewhere/docker-api.sock",
+    }
+
+
+def test_values_become_traits_with_their_types(mount: Mount) -> None:
+    traits = {
+        "text": "a: b # c\n- d",
+        "looks_like_a_number": "0123",
+        "looks_like_a_truth": "no",
+        "number": 10000000,
+        "fraction": 0.5,
+        "truth": False,
+        "list": [1, {"a": None}],
+        "mapping": {"Nested": {"deep": "ü"}},
+    }
+    assert mount.load({"config": {"SomeClass": traits}}).SomeClass == traits
+
+
+def test_a_null_leaves_binderhubs_default(mount: Mount) -> None:
+    config = mount.load({"config": {"KubernetesBuildExecutor": {"memory_limit": None}, "GitHubRepoProvider": None}})
+    assert "memory_limit" not in config.KubernetesBuildExecutor
+    assert "GitHubRepoProvider" not in config
+
+
+def test_snippets_run_in_the_order_of_their_keys_and_see_those_before(mount: Mount) -> None:
+    config = mount.load(
+        {
+            "extraConfig": {
+                "b": "seen = [*seen, 'b']",
+                "a": "seen = ['a']",
+                "c": "def last():\n    return [*seen, 'c']\nc.BinderHub.seen = last()",
+                "nothing": None,
+                "empty": "",
+            }
+        }
+    )
+    assert config.BinderHub.seen == ["a", "b", "c"]
+
+
+def test_snippets_come_after_config_and_after_the_charts_own(mount: Mount) -> None:
+    config = mount.load(
+        {
+            "config": {"BinderHub": {"image_prefix": "config/"}},
+            "extraConfig": {
+                "c-mine": "c.BinderHub.image_prefix += 'snippet/'\nc.KubernetesBuildExecutor.push_secret = None"
+            },
+        }
+    )
+    assert config.BinderHub.image_prefix == "config/snippet/"
+    assert config.KubernetesBuildExecutor.push_secret is None
+
+
+def test_a_snippet_of_the_chart_can_be_taken_out(mount: Mount) -> None:
+    config = mount.load({"extraConfig": {"binderhub-service-02-set-docker-api": None}})
+    assert "docker_host" not in config.KubernetesBuildExecutor
+    assert config.KubernetesBuildExecutor.push_secret == "the-push-secret"  # noqa: S105 - the Secret's name
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        ('get_chart_config("custom.a.b")', 1),
+        ('get_chart_config("custom.a")', {"b": 1}),
+        ('get_chart_config("custom.zero", 5)', 0),
+        ('get_chart_config("custom.nowhere")', None),
+        ('get_chart_config("custom.nowhere", {"x": 2})', {"x": 2}),
+        ('get_chart_config("custom.a.b.c", default="d")', "d"),
+        ('get_chart_config("service.port", "not ours to read")', "not ours to read"),
+        ("sorted(get_chart_config())", ["config", "custom", "extraConfig"]),
+    ],
+)
+def test_snippets_read_the_charts_values(mount: Mount, call: str, answer: object) -> None:
+    config = mount.load({"custom": {"a": {"b": 1}, "zero": 0}, "extraConfig": {"read": f"c.BinderHub.answer = {call}"}})
+    assert config.BinderHub.answer == answer
+
+
+def test_a_broken_snippet_is_named(mount: Mount) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        mount.load({"extraConfig": {"mine": "a = 1\n\nb = a / 0"}})
+    place = caught.traceback[-1]
+    assert (str(place.path), place.lineno + 1) == ("extraConfig.mine", 3)
