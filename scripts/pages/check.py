@@ -36,7 +36,7 @@ def check(folder: Path, chosen: Sequence[Path], cluster: Callable[[], Cluster], 
     if wrong:
         raise Problem("\n".join(map(str, wrong)), "Correct the pages, then run this again.")
     if write:
-        _refuse_uncommitted(folder, list(pages))
+        _refuse_uncommitted(folder, pages)
     asked = cache(cluster)
     runner = Runner(pages, asked, _values(declared(folder)[0]), folder / "_build" / "failures")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is cleaned up
@@ -72,8 +72,10 @@ def _values(known: Mapping[str, Placeholder]) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _refuse_uncommitted(folder: Path, pages: Sequence[Path]) -> None:
-    changed = _git(folder, "status", "--porcelain", "--", *map(str, pages), str(CHART))
+def _refuse_uncommitted(folder: Path, pages: Mapping[Path, Page]) -> None:
+    changed = _git(folder, "status", "--porcelain", "--", *map(str, pages))
+    if any(page.settings.cluster for page in pages.values()):
+        changed += _git(CLONE, "status", "--porcelain", "--", str(CHART))
     if changed:
         raise Problem(
             f"A record names a commit, and these are in none:\n{changed}", "Commit them, then run this again."
