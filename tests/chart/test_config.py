@@ -20,6 +20,10 @@ class Mount:
         """Render the chart with `values`, write the Secret's files, and load the configuration."""
         for name, text in self.chart.render(values).one("Secret", "binderhub")["stringData"].items():
             (self.folder / name).write_text(text)
+        return self.read()
+
+    def read(self) -> Config:
+        """Load the configuration from the files as they are."""
         config = PyFileConfigLoader("binderhub_config.py", path=str(self.folder)).load_config()
         assert isinstance(config, Config)
         return config
@@ -76,6 +80,12 @@ def test_snippets_run_in_the_order_of_their_keys_and_see_those_before(mount: Mou
         }
     )
     assert config.BinderHub.seen == ["a", "b", "c"]
+
+
+def test_the_order_does_not_depend_on_who_wrote_the_file(mount: Mount) -> None:
+    mount.load({})
+    (mount.folder / "chart-config.yaml").write_text("extraConfig: {b: c.X.last = 'b', a: c.X.last = 'a'}")
+    assert mount.read().X.last == "b"
 
 
 def test_snippets_come_after_config_and_after_the_charts_own(mount: Mount) -> None:

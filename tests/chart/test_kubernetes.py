@@ -1,7 +1,8 @@
-"""What is rendered is what Kubernetes accepts, for defaults, for every option at once and for files from production."""
+"""What is rendered is what Kubernetes accepts, for the defaults and for values as production has them."""
 
 import copy
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ def test_helm_lint_is_strict_and_content(helm: Path, file: Path | None) -> None:
         [str(helm), "lint", "--strict", *values, str(CHART)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_holds_what_is_needed_and_no_more(chart: Chart, tmp_path: Path) -> None:
+    subprocess.run(
+        [str(chart.helm), "package", str(CHART), "--destination", str(tmp_path)], capture_output=True, check=True
+    )
+    (package,) = tmp_path.iterdir()
+    assert list(Chart(chart.helm, package).render()) == list(chart.render())
+    with tarfile.open(package) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames()}
+    assert tops == {"Chart.yaml", ".helmignore", "files", "templates", "values.schema.json", "values.yaml"}
 
 
 def test_the_notes_say_where_it_answers(helm: Path) -> None:
