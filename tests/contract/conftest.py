@@ -1,0 +1,72 @@
+"""BinderHub for the contract tests: the stand-in, or the wheel that --binderhub-wheel names. Test ids say which."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from contract.service import Installed, Repository, Service, answers, free_port, running, until
+from lab import tools, wheel
+from machine import environment
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "binderhub" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--binderhub-wheel", default=None)
+        name = f"binderhub-{wheel.check_wheel(Path(given)).version}" if given else "stand-in"
+        metafunc.parametrize("binderhub", [given], ids=[name], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def binderhub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The package under test, on the packages of BinderHub's image."""
+    folder = tmp_path_factory.mktemp("binderhub")
+    file = Path(request.param) if request.param else wheel.build_standin(folder)
+    info = wheel.check_wheel(file)
+    python = environment.make(wheel.IMAGE / "requirements.lock", "binderhub") / "bin" / "python"
+    packages = folder / "packages"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        "--target",
+        str(packages),
+        str(file),
+    ]
+    subprocess.run(install, check=True)
+    return Installed(python, packages, info.version, info.is_standin)
+
+
+@pytest.fixture(scope="session")
+def service(binderhub: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One BinderHub that serves all tests which need no configuration of their own."""
+    with running(binderhub, tmp_path_factory.mktemp("service")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """A Git repository behind smart HTTP."""
+    folder = tmp_path_factory.mktemp("repositories")
+    bare = folder / "First_Repo.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", bare], check=True)
+    work = folder / "work"
+    subprocess.run(["git", "clone", "--quiet", bare, work], check=True, capture_output=True)
+    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.com"]
+    subprocess.run(["git", "-C", work, *who, "commit", "--quiet", "--allow-empty", "-m", "First"], check=True)
+    subprocess.run(["git", "-C", work, "tag", "v1/first"], check=True)
+    subprocess.run(["git", "-C", work, "push", "--quiet", "--tags", "origin", "HEAD:main"], check=True)
+    asked = subprocess.run(["git", "-C", work, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    address = f"127.0.0.1:{free_port()}"
+    server = subprocess.Popen([tools.folder() / "gitserver", address, folder])
+    try:
+        until(lambda: answers(f"http://{address}/"), "the Git server")
+        yield Repository(f"http://{address}/First_Repo.git", asked.stdout.strip())
+    finally:
+        server.terminate()
+        server.wait()
