@@ -69,6 +69,11 @@ class Step:
     block: Block
     output: Block | None = None
 
+    @property
+    def title(self) -> str:
+        """What a person finds the block by: its name, or the beginning of its first line."""
+        return self.block.name or self.block.text.strip().splitlines()[0][:60]
+
 
 @dataclass(frozen=True)
 class Page:

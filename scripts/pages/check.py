@@ -67,9 +67,9 @@ def _chosen(pages: Mapping[Path, Page], chosen: Sequence[Path]) -> dict[Path, Pa
 
 
 def _values(known: Mapping[str, Placeholder]) -> dict[str, str]:
-    """The value of each placeholder: from the environment, else the declared one."""
+    """The value of each placeholder: from the environment, else the declared one, with {clone} filled in."""
     found = {name: os.environ.get(name, placeholder.value) for name, placeholder in known.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value.replace("{clone}", str(CLONE)) for name, value in found.items() if value is not None}
 
 
 def _refuse_uncommitted(folder: Path, pages: Mapping[Path, Page]) -> None:

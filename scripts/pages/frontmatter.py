@@ -9,7 +9,7 @@ from pages.complaint import Complaint
 DEFAULT_BUDGET_SECONDS = 600.0
 
 # What Sphinx, its theme and MyST read there. A key that nobody reads is a typing mistake.
-OTHERS = frozenset({"html_theme", "html_meta", "myst", "orphan", "sd_hide_title", "tocdepth"})
+OTHERS = frozenset({"html_theme", "myst", "orphan", "sd_hide_title", "tocdepth"})
 
 
 @dataclass(frozen=True)

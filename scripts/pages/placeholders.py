@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from pages.blocks import Block, Kind, Page
+from pages.blocks import Block, Page
 from pages.complaint import Complaint
 
 FILE = "placeholders.yaml"
@@ -43,9 +43,7 @@ def declared(folder: Path) -> tuple[dict[str, Placeholder], list[Complaint]]:
 
 
 def used(block: Block) -> dict[str, int]:
-    """The placeholders in a block that is run, saved, validated or compared: name to line of the page (from 1)."""
-    if block.kind is Kind.SKIP:
-        return {}
+    """The placeholders in a block: name to the first line of the page (from 1) that has it."""
     found: dict[str, int] = {}
     for offset, line in enumerate(block.text.splitlines(), 1):
         for name in _WORD.findall(line):

@@ -45,8 +45,7 @@ class PageCollector(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """One item a step, and one for what is left behind."""
         for step in self.page.steps:
-            title = step.block.name or step.block.text.strip().splitlines()[0][:60]
-            item = StepItem.from_parent(self, name=f"{step.block.line} {step.block.kind}: {title}")
+            item = StepItem.from_parent(self, name=f"{step.block.line} {step.block.kind}: {step.title}")
             item.step = step
             yield item
         if self.page.has_commands:
@@ -107,7 +106,7 @@ class StepItem(_Item):
     def runtest(self) -> None:
         """Run it, or say why the page does not."""
         block = self.step.block
-        self.page().measure(block.line, block.kind, block.name or "", self._work)
+        self.page().measure(block.line, block.kind, self.step.title, self._work)
 
     def _work(self) -> None:
         block, page = self.step.block, self.page()
@@ -127,7 +126,7 @@ class CleanItem(_Item):
     def runtest(self) -> None:
         """Compare, once every block of the page has passed."""
         page = self.page()
-        page.measure(page.page.blocks[-1].line, "clean", "", lambda: page.started().prove_clean())
+        page.measure(page.page.blocks[-1].line, "clean", "nothing is left behind", lambda: page.started().prove_clean())
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the page's last block is, for pytest's summary."""

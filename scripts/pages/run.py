@@ -51,7 +51,7 @@ class PageRun:
         self._bundle = bundles / page.name.replace("/", "-").removesuffix(".md")
         shutil.rmtree(self._bundle, ignore_errors=True)
         self._cluster = cluster if page.settings.cluster else None
-        self._scratch = Path(tempfile.mkdtemp(prefix="page-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix="page-")).resolve()
         self._namespace: Namespace | None = None
         self._shell: Shell | None = None
         self._done = 0
@@ -75,7 +75,7 @@ class PageRun:
                 self.page.name, block.line, "The blocks before this one were not run. Run the whole page."
             )
         try:
-            for shown in (block, step.output):
+            for shown in (block, step.output) if block.kind is not Kind.SKIP else ():
                 for name, line in used(shown).items() if shown else ():
                     if name not in self._values:
                         what = f"The placeholder {name} has no value in this run. Set it in the environment."
@@ -174,7 +174,12 @@ class PageRun:
         return self._printed(block)
 
     def _save(self, block: Block) -> None:
-        file = self._scratch / "work" / fill(block.options["path"], self._values)
+        """Save the block where the shell is, as the reader does; that must be in the page's own folder."""
+        assert self._shell  # noqa: S101 - made in __init__
+        file = self._shell.folder() / fill(block.options["path"], self._values)
+        if not file.is_relative_to(self._scratch / "work"):
+            what = f"The shell is in {file.parent}, outside of the page's own folder. Go back before this block."
+            raise BlockFailed(self.page.name, block.line, what)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self._fill(block))
 

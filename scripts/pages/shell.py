@@ -76,6 +76,10 @@ class Shell:
         if not os.read(self._status, 1):
             raise ShellEnded(self._process.wait())
 
+    def folder(self) -> Path:
+        """The folder the shell is in."""
+        return Path(f"/proc/{self._process.pid}/cwd").readlink()
+
     def left_running(self, patience: float) -> list[str]:
         """The command lines of processes that blocks started and that still run after `patience` seconds."""
         deadline = time.monotonic() + patience

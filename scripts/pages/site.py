@@ -16,7 +16,7 @@ def build(folder: Path, output: Path) -> None:
     """
     from sphinx.cmd.build import main as sphinx
 
-    options = ["-n", "-W", "--keep-going", "--fresh-env", "--quiet", "-b", "dirhtml"]
+    options = ["-n", "-W", "--keep-going", "--fresh-env", "--quiet", "-b", "html"]
     if sphinx([*options, "-d", str(output.parent / "doctrees"), str(folder), str(output)]):
         raise Problem("The site was not built.", "Correct what is said above, then run this again.")
 

@@ -44,6 +44,36 @@ def test_blocks_share_one_shell_and_one_folder(run_page: RunPage) -> None:
     assert failure is None
 
 
+def test_a_file_is_saved_where_the_shell_is_and_nowhere_else(run_page: RunPage) -> None:
+    page = """
+        {.run}
+        ```bash
+        mkdir inside && cd inside
+        ```
+        {.file path="a.txt"}
+        ```text
+        saved
+        ```
+        {.run}
+        ```bash
+        cat ../inside/a.txt
+        cd /
+        ```
+        """
+    assert run_page(page) is None
+    again = (
+        page.rstrip()
+        + """
+        {.file path="b.txt"}
+        ```text
+        never saved
+        ```
+        """
+    )
+    fails(run_page(again), 19, "outside of the page's own folder")
+    assert not Path("/b.txt").exists()
+
+
 def test_a_heredoc_with_a_fence_in_it_runs_as_printed(run_page: RunPage) -> None:
     failure = run_page(
         """

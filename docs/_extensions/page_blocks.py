@@ -1,0 +1,124 @@
+"""Blocks that run, as readers see them; and a warning, which ends the build, for a block not accounted for."""
+
+from pathlib import Path
+
+from docutils import nodes
+from pages import placeholders
+from pages.blocks import Block, Kind, Page, tolerant_forms
+from pages.placeholders import Placeholder
+from pages.tree import complaints, pages_in
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+logger = logging.getLogger(__name__)
+
+FORM_WORDS = {
+    "digest": "digests",
+    "time": "times",
+    "address": "addresses",
+    "suffix": "ends of pods' names",
+    "version": "versions",
+    "commit": "commits",
+    "age": "ages",
+}
+
+
+class Placeholders(SphinxDirective):
+    """`{placeholders}`: a table of the words on this page that a reader replaces."""
+
+    def run(self) -> list[nodes.Node]:
+        """The table, with a row for each placeholder in the order of use."""
+        known, _ = placeholders.declared(Path(self.env.srcdir))
+        used = _used(_page(self.env.app, self.env.docname))
+        entries = [known[name] for name in used if name in known]
+        if not entries:
+            raise self.error("This page uses no placeholder. Remove {placeholders}.")
+        return [_table(entries)]
+
+
+def read_pages(app: Sphinx) -> None:
+    """Read all pages with the runner's own reader, and warn of everything that is wrong in them."""
+    folder = Path(app.srcdir)
+    app.page_blocks = pages_in(folder)  # type: ignore[attr-defined]
+    for complaint in complaints(folder, app.page_blocks):  # type: ignore[attr-defined]
+        logger.warning("%s", complaint.what, location=f"{complaint.page}:{complaint.line}", type="pages")
+
+
+def decorate(app: Sphinx, doctree: nodes.document) -> None:
+    """Say beside each block what is done with it, where its looks do not say so; warn if a block was missed."""
+    docname = app.env.docname
+    page = _page(app, docname)
+    found = list(doctree.findall(nodes.literal_block))
+    if page.complaints:
+        return
+    if [node.astext() for node in found] != [block.text for block in page.blocks]:
+        logger.warning("Sphinx shows other blocks than the runner reads.", location=docname, type="pages")
+        return
+    if _used(page) and not any(node.get("placeholders") for node in doctree.findall(nodes.table)):
+        what = "This page uses placeholders. Show them to readers with {placeholders} before the first one."
+        logger.warning(what, location=docname, type="pages")
+    for node, block in zip(found, page.blocks, strict=True):
+        before, after = _notes(block)
+        position = node.parent.index(node)
+        if after:
+            node.parent.insert(position + 1, _note(after))
+        if before:
+            node.parent.insert(position, _note(before))
+
+
+def _page(app: Sphinx, docname: str) -> Page:
+    pages: dict[Path, Page] = app.page_blocks  # type: ignore[attr-defined]
+    return pages[Path(app.env.doc2path(docname)).resolve()]
+
+
+def _used(page: Page) -> list[str]:
+    return list(dict.fromkeys(name for block in page.blocks for name in placeholders.used(block)))
+
+
+def _notes(block: Block) -> tuple[list[nodes.Node], list[nodes.Node]]:
+    """Words before and after the block."""
+    match block.kind:
+        case Kind.FILE | Kind.VALUES | Kind.MANIFEST if "path" in block.options:
+            return [nodes.Text("Save as "), _literal(block.options["path"]), nodes.Text(":")], []
+        case Kind.BACKGROUND:
+            until = _literal(block.options["until"])
+            return [], [nodes.Text("It goes on in the background. Continue when you see "), until, nodes.Text(".")]
+        case Kind.OUTPUT if tolerant_forms(block):
+            words = [FORM_WORDS[form] for form in tolerant_forms(block)]
+            listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+            return [nodes.Text("It prints:")], [nodes.Text(f"Yours has other {listed}.")]
+        case Kind.OUTPUT:
+            return [nodes.Text("It prints:")], []
+        case Kind.SKIP:
+            return [], [nodes.strong("", "Not run: "), nodes.Text(block.options["reason"])]
+    return [], []
+
+
+def _literal(text: str) -> nodes.literal:
+    return nodes.literal("", text)
+
+
+def _note(children: list[nodes.Node]) -> nodes.paragraph:
+    return nodes.paragraph("", "", *children, classes=["block-note"])
+
+
+def _table(entries: list[Placeholder]) -> nodes.table:
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (3, 5, 4)), cols=3)
+    head = nodes.thead("", _row(nodes.Text("Replace"), nodes.Text("with"), nodes.Text("for example")))
+    rows = [_row(_literal(entry.name), nodes.Text(entry.meaning), _literal(entry.example)) for entry in entries]
+    group += [head, nodes.tbody("", *rows)]
+    return nodes.table("", group, placeholders=True)
+
+
+def _row(*cells: nodes.Node) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register."""
+    app.add_directive("placeholders", Placeholders)
+    app.connect("builder-inited", read_pages)
+    app.connect("doctree-read", decorate)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
