@@ -72,6 +72,12 @@ def state() -> dict[str, Any]:
     return found
 
 
+def description() -> str:
+    """The cluster in a few words, such as "Kubernetes v1.37.2, 2 nodes, BinderHub: stand-in, 512 MiB"."""
+    version = tools.module("kubernetes").version
+    return f"Kubernetes {version}, {len(NODES)} nodes, BinderHub: {state()['binderhub']}, {cgroups.memory() >> 20} MiB"
+
+
 def kubectl(*arguments: str, given: str = "") -> str:
     """Run kubectl as the cluster's administrator and return what it printed. Raises Problem when it fails."""
     return run(str(tools.folder() / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments, given=given)
@@ -108,6 +114,7 @@ def _raise(fingerprint: str, wheel: Path | None) -> None:
         network.make()
         for host in HOSTS:
             host.home.mkdir()
+            boot.make_disk(host)
         keys.make()
         registries.make_push_registry()
         registries.make_node_hosts()

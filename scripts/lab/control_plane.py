@@ -29,7 +29,7 @@ def _etcd(programs: Path) -> list[str]:
     peer = "http://127.0.0.1:2380"
     return [
         f"{programs}/server",  # the name that Go gives etcd's main package
-        f"--data-dir={CONTROL.home}/etcd",
+        "--data-dir=/var/lib/etcd",
         f"--listen-client-urls={ETCD}",
         f"--advertise-client-urls={ETCD}",
         f"--listen-peer-urls={peer}",

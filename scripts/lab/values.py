@@ -4,7 +4,9 @@ import yaml
 
 from lab.layout import AUTHORITY, MIRROR, REGISTRY_NAME
 
-_TRUST = "/etc/lab-authority"
+# Where Debian's OpenSSL and libcurl look. Mounted over the image's own, since the environment variables that name
+# another file are heeded by one of the two alone.
+_TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def text() -> str:
@@ -32,7 +34,8 @@ def text() -> str:
                 },
             }
         ],
-        "extraVolumeMounts": [{"name": "registry-authority", "mountPath": _TRUST, "readOnly": True}],
-        "extraEnv": [{"name": "SSL_CERT_FILE", "value": f"{_TRUST}/ca.crt"}],
+        "extraVolumeMounts": [
+            {"name": "registry-authority", "mountPath": _TRUSTED, "subPath": "ca.crt", "readOnly": True}
+        ],
     }
     return yaml.safe_dump(values, sort_keys=False)

@@ -15,6 +15,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "ca-certificates",
         "conntrack",
         "containernetworking-plugins",
+        "e2fsprogs",
         "gcc",
         "git",
         "iproute2",

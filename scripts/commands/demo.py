@@ -1,0 +1,76 @@
+"""scripts/demo: the main job, from end to end."""
+
+import argparse
+from pathlib import Path
+
+from machine.problem import Problem
+from machine.say import say
+
+PACKAGES = ("lab",)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="Install the chart on a real Kubernetes, have BinderHub build a Git repository and push the image, ask "
+        "again, and run a pod from the image on another node. Without --context this raises the local cluster first.",
+    )
+    options.add_argument("--repository", metavar="URL", help="the Git repository to build; it has a Dockerfile by default")
+    options.add_argument("--ref", default="HEAD", help="branch, tag or commit of the repository (default: %(default)s)")
+    local = options.add_argument_group("on the local cluster")
+    local.add_argument(
+        "--binderhub-wheel", metavar="FILE", type=Path, help="a wheel of the real BinderHub; without it a stand-in serves"
+    )
+    own = options.add_argument_group(
+        "on a cluster of yours", "The registry's login comes from REGISTRY_USERNAME and REGISTRY_PASSWORD."
+    )
+    own.add_argument("--context", metavar="NAME", help="the kubeconfig context of the cluster")
+    own.add_argument("--registry", metavar="HOST[/PATH]", help="where to push, such as quay.io/your-organization")
+    own.add_argument(
+        "--values", metavar="FILE", type=Path, action="append", default=[], help="values that the chart needs there"
+    )
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise Problem where options contradict each other, or the machine or the wheel will not do."""
+    if options.context:
+        if not options.registry:
+            raise Problem("A cluster of yours needs a registry to push to.", "Add --registry HOST/PATH.")
+        if options.binderhub_wheel:
+            raise Problem(
+                "--binderhub-wheel is for the local cluster; yours runs the image that the chart names.",
+                "Leave one of --context and --binderhub-wheel out.",
+            )
+        return
+    if options.registry or options.values:
+        raise Problem("The local cluster has its own registry and values.", "Add --context NAME for a cluster of yours.")
+    from lab import preconditions
+
+    preconditions.check(options.binderhub_wheel)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Take the steps and print the table."""
+    from firstimage import journey, target
+    from lab import cluster
+
+    rows = journey.Rows()
+    if options.context:
+        where = target.named(
+            options.context, options.registry, options.repository, options.ref, tuple(options.values)
+        )
+    else:
+        with rows.step("Raise the local cluster") as evidence:
+            cluster.up(options.binderhub_wheel)
+            evidence.append(cluster.description())
+        where = target.local(options.repository, options.ref)
+    journey.run(where, rows)
+    rows.show()
+    say(
+        f"\nThe service stays installed; look at it with: kubectl --context {where.context} --namespace binderhub-demo "
+        "get pods\n"
+        + ("Remove it with: kubectl delete namespace binderhub-demo" if options.context else "Remove it all with: ./scripts/down")
+    )
+    return 0
