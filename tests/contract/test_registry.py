@@ -163,12 +163,12 @@ def token_registry() -> Iterator[TokenRegistry]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             authorization = self.headers.get("Authorization", "")
-            registry.asked.append((self.path, authorization, self.headers.get("Accept", "")))
+            plays.asked.append((self.path, authorization, self.headers.get("Accept", "")))
             knows = self.path.startswith("/token") or authorization == "Bearer t0ken"
             content = b'{"token": "t0ken"}' if knows else b"{}"
             self.send_response(200 if knows else 401)
             if not knows:
-                self.send_header("WWW-Authenticate", registry.challenge)
+                self.send_header("WWW-Authenticate", plays.challenge)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -179,9 +179,9 @@ def token_registry() -> Iterator[TokenRegistry]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         host = f"127.0.0.1:{server.server_address[1]}"
         scope = 'service="s",scope="repository:x:pull"'
-        registry = TokenRegistry(host, f'Bearer realm="http://{host}/token",{scope}', [])
+        plays = TokenRegistry(host, f'Bearer realm="http://{host}/token",{scope}', [])
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield registry
+        yield plays
         server.shutdown()
 
 
