@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from machine.problem import Problem
 
 from pages.blocks import Kind, Page, Step
 from pages.cluster import Cluster
@@ -92,8 +93,8 @@ class _Item(pytest.Item):
         return self.parent
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
-        """A sentence with file and line instead of a traceback, where the page is at fault."""
-        if isinstance(excinfo.value, BlockFailed):
+        """Sentences instead of a traceback, where it is not the runner that is at fault."""
+        if isinstance(excinfo.value, BlockFailed | Problem):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo))
 
@@ -116,8 +117,8 @@ class StepItem(_Item):
             pytest.skip(block.options["reason"])
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the block is, for pytest's summary."""
-        return self.path, self.step.block.line - 1, self.name
+        """Where the block is, for the heading of its failure."""
+        return self.path, self.step.block.line - 1, f"line {self.step.block.line}"
 
 
 class CleanItem(_Item):
@@ -129,5 +130,5 @@ class CleanItem(_Item):
         page.measure(page.page.blocks[-1].line, "clean", "nothing is left behind", lambda: page.started().prove_clean())
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the page's last block is, for pytest's summary."""
-        return self.path, self.page().page.blocks[-1].line - 1, self.name
+        """Where the page's last block is, for the heading of its failure."""
+        return self.path, self.page().page.blocks[-1].line - 1, "at the end"
