@@ -9,11 +9,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.layout import PAUSE_IMAGE
-from lab.run import run
 from machine.paths import SCRIPTS, cache
 from machine.problem import Problem
 from machine.say import say, step
+
+from lab.layout import PAUSE_IMAGE
+from lab.run import run
 
 GO = SCRIPTS / "lab" / "go"
 GO_NEEDED = (1, 26)
@@ -41,7 +42,7 @@ class Module:
     def flags(self) -> list[str]:
         """The linker's flags that put the version into the programs."""
         words = ["-s", "-w"]
-        major, minor = (self.version.lstrip("v").split(".") + ["", ""])[:2]
+        major, minor, *_ = [*self.version.lstrip("v").split("."), "", ""]
         values = {"gitMajor": major, "gitMinor": minor}
         for variable in self.version_variables:
             words += ["-X", f"{variable}={values.get(variable.rpartition('.')[2], self.version)}"]
