@@ -12,7 +12,7 @@ DOCS = CLONE / "docs"
 
 def parser() -> argparse.ArgumentParser:
     """The options of `docs`."""
-    top = argparse.ArgumentParser(prog="docs", description="Build the documentation, serve it, run its pages.")
+    top = argparse.ArgumentParser(prog="scripts/docs", description="Build the documentation, serve it, run its pages.")
     top.add_argument(
         *("--folder", "-C"), type=Path, default=DOCS, metavar="DIR", help="the folder of pages (default: docs)"
     )

@@ -73,13 +73,12 @@ def _values(known: Mapping[str, Placeholder]) -> dict[str, str]:
 
 
 def _refuse_uncommitted(folder: Path, pages: Mapping[Path, Page]) -> None:
-    changed = _git(folder, "status", "--porcelain", "--", *map(str, pages))
-    if any(page.settings.cluster for page in pages.values()):
-        changed += _git(CLONE, "status", "--porcelain", "--", str(CHART))
+    """Raise Problem unless the commit has these pages, and all else that a run depends on: chart, scripts, images."""
+    root = Path(_git(folder, "rev-parse", "--show-toplevel"))
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", f":!{folder / record.FILE}")
+    changed += _git(root, "status", "--porcelain", "--", *map(str, pages), *([str(CHART)] if root == CLONE else []))
     if changed:
-        raise Problem(
-            f"A record names a commit, and these are in none:\n{changed}", "Commit them, then run this again."
-        )
+        raise Problem(f"A record names a commit, and these are in none:\n{changed}", "Commit them, then try again.")
 
 
 def _write(folder: Path, pages: Mapping[Path, Page], runner: Runner, cluster: Callable[[], Cluster]) -> None:

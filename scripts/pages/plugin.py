@@ -72,7 +72,7 @@ class PageCollector(pytest.File):
         self.runner.outcomes.setdefault(self.page.name, []).append(outcome)
         if self.failed_at is not None:
             outcome.outcome = "not reached"
-            pytest.skip(f"not reached: the block on line {self.failed_at} failed")
+            raise _skipped(f"not reached: the block on line {self.failed_at} failed")
         started = time.monotonic()
         try:
             work()
@@ -114,7 +114,7 @@ class StepItem(_Item):
         if page.page.has_commands:
             page.started().execute(self.step)
         if block.kind is Kind.SKIP:
-            pytest.skip(block.options["reason"])
+            raise _skipped(block.options["reason"])
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the block is, for the heading of its failure."""
@@ -132,3 +132,8 @@ class CleanItem(_Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the page's last block is, for the heading of its failure."""
         return self.path, self.page().page.blocks[-1].line - 1, "at the end"
+
+
+def _skipped(reason: str) -> BaseException:
+    """What ends an item as skipped, told with the page's line and not with this module's."""
+    return pytest.skip.Exception(reason, _use_item_location=True)
