@@ -54,6 +54,7 @@ def start(name: str) -> None:
             start_new_session=True,
             preexec_fn=lambda: cgroups.enter(name),
         )  # fmt: skip
+    process.returncode = 0  # it is meant to outlive this command, which would warn of it otherwise
     (target.home / "pid").write_text(str(process.pid))
 
 
