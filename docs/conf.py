@@ -46,6 +46,7 @@ html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_use_index = False
 html_last_updated_fmt = None
 html_theme_options = {
     # Else phones show a second search field and a menu button that does nothing.

@@ -67,7 +67,7 @@ def add_badge(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def _versions(known: Record) -> list[str]:
-    words = {"kubernetes": "Kubernetes", "helm": "Helm", "chart": "chart", "engine": "engine"}
+    words = {"kubernetes": "Kubernetes", "helm": "Helm", "chart": "chart", "engine": "engine", "binderhub": "BinderHub"}
     return [f"{word} {known.versions[key]}" for key, word in words.items() if key in known.versions]
 
 

@@ -19,8 +19,8 @@ class Runner:
     """What the items need, and what they report; hand it to pytest with `pytest.main(…, plugins=[Runner(…)])`."""
 
     pages: Mapping[Path, Page]
-    cluster: Callable[[], Cluster]
-    """Asked only when a page needs one."""
+    cluster: Cluster | None
+    """None where no page needs one."""
     values: Mapping[str, str]
     bundles: Path
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class PageCollector(pytest.File):
     def started(self) -> PageRun:
         """The page's run, started if it is not yet."""
         if self.run is None:
-            cluster = self.runner.cluster() if self.page.settings.cluster else None
+            cluster = self.runner.cluster
             values = {**self.runner.values, **(cluster.placeholders if cluster else {})}
             self.run = PageRun(self.page, cluster, values, self.runner.bundles)
         return self.run

@@ -33,7 +33,7 @@ class Record:
     """Of the run, UTC, as YYYY-MM-DD."""
     commit: str
     versions: dict[str, str]
-    """Of kubernetes, helm, chart and engine; empty where the page needs no cluster."""
+    """Of kubernetes, helm, chart, engine and binderhub; empty where the page needs no cluster."""
     where: str
     outcome: str
     """`passed` or `failed`."""
