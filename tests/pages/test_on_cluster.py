@@ -164,9 +164,9 @@ def test_a_failure_leaves_a_bundle_without_secrets(on_cluster: RunPage, tmp_path
         {{.run}}
         ```bash
         helm install page-test {CHART} --values values.yaml
+        false
         ```
         """
-        + "\n{.run}\n```bash\nfalse\n```\n"
     )
     assert failure is not None
     (folder,) = [path for path in (tmp_path / "bundles" / "book-page").iterdir() if path.name.startswith("page-")]
