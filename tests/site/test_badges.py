@@ -50,7 +50,7 @@ def test_a_badge_says_the_state_and_with_what_it_was_run(state: str, copy: Path,
     assert f"2026-11-24 · {versions} · lab with substitutes" in page
     verification = words(copy.parent / "html" / "reference" / "verification.html")
     assert "18 run clone passed 1.5" in verification
-    assert "62 of 900" in verification
+    assert "62 of 2400" in verification
     assert "commit 0123456" in verification
 
 

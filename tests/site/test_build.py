@@ -155,6 +155,16 @@ def test_a_block_that_is_not_accounted_for_ends_the_build(name: str, copy: Path,
     assert any(place in told and sentence in told for told in done.stderr.splitlines()), done.stderr
 
 
+def test_a_byte_that_is_not_utf8_ends_the_build_with_its_line(copy: Path, build: Build) -> None:
+    page = copy / "explanation" / "architecture.md"
+    before = page.read_bytes()
+    page.write_bytes(before + b"na\xefve\n")
+    done = build(copy, copy.parent / "html")
+    assert done.returncode == 1
+    line = before.count(b"\n") + 1
+    assert f"docs/explanation/architecture.md:{line}: WARNING: The byte 0xef is not UTF-8" in done.stderr
+
+
 def test_a_placeholder_that_readers_are_not_told_of_ends_the_build(copy: Path, build: Build) -> None:
     page = copy / "tutorials" / "your-first-image.md"
     page.write_text(page.read_text().replace("```{placeholders}\n```\n", ""))
