@@ -1,4 +1,4 @@
-"""The cluster's programs: Go modules pinned by the go.mod and go.sum files in go/, built once into the cache."""
+"""Programs from Go modules that the go.mod and go.sum files in go/ pin: the cluster's, and one that reads workflows."""
 
 import fcntl
 import hashlib
@@ -72,6 +72,7 @@ MODULES = (
         ("github.com/distribution/distribution/v3/version.version",),
     ),
     Module("gitserver", ""),
+    Module("actionlint", "github.com/rhysd/actionlint"),
 )
 
 
