@@ -185,6 +185,7 @@ c.GitRepoProvider.allowed_specs = [r"^https%3A%2F%2F(bad|good)\\.example.*"]
             "https://BAD.example/x": ["failed"],
             "https://other.example/x": ["failed"],
             "https://good.example/x": ["waiting", "ready"],
+            "https://GOOD.example/x": ["waiting", "ready"],
         }.items():
             events = service.events(spec(service.script([BUILT]), url))
             assert [event["phase"] for event in events] == phases, url
