@@ -21,9 +21,12 @@ WRONG = {
     "types": ("scripts/wrong.py", 'number: int = "one"\n'),
     "shell": ("scripts/wrong.sh", "#!/bin/sh\nrm -r $1/*\n"),
     "yaml": ("docs/wrong.yaml", "a: 1\na: 2\n"),
-    "spelling": ("docs/wrong.md", "A sentence with teh mistake.\n"),
+    "spelling": ("docs/wrong.md", "A sentence with \x74eh mistake.\n"),
     "chart": ("chart/templates/wrong.yaml", "a: [\n"),
-    "workflows": (".github/workflows/wrong.yaml", "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - runs: y\n"),
+    "workflows": (
+        ".github/workflows/wrong.yaml",
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - runs: y\n",
+    ),
 }
 
 
