@@ -40,9 +40,8 @@ def keys(images: tuple[Image, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for image in images:
         digest = hashlib.sha256()
-        for file in sorted(path for path in (FOLDERS / image.folder).rglob("*") if path.is_file()):
-            if "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(FOLDERS)}\0".encode() + file.read_bytes())
+        for file in tools.sources(FOLDERS / image.folder):
+            digest.update(f"{file.relative_to(FOLDERS)}\0".encode() + file.read_bytes())
         digest.update(repr((image.substitutes, image.version, image.depends)).encode())
         digest.update(found.get(image.base, "").encode())
         found[image.folder] = digest.hexdigest()[:16]

@@ -84,7 +84,7 @@ def module(folder: str) -> Module:
 def key() -> str:
     """What the built programs depend on, as a short hash: the Go files and how they are built."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in GO.rglob("*") if path.is_file()):
+    for file in sources(GO):
         digest.update(f"{file.relative_to(GO)}\0".encode() + file.read_bytes())
     digest.update(repr(MODULES).encode())
     return digest.hexdigest()[:16]
@@ -139,6 +139,14 @@ def check_go() -> None:
             f"Go is {text.strip().removeprefix('go')}, too old.",
             f"Install Go {wanted} or newer as https://go.dev/doc/install says.",
         )
+
+
+def sources(folder: Path) -> list[Path]:
+    """The files below `folder`, in order, without what linters and interpreters leave there."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(
+        file for file in files if not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts[:-1])
+    )
 
 
 def digest(*files: Path) -> str:

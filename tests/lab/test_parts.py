@@ -81,3 +81,10 @@ def test_a_group_v2_gives_its_controllers_to_its_children(tmp_path: Path, monkey
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
     for host in layout.HOSTS:
         assert (tmp_path / cgroups.GROUP / host.name / cgroups.DAEMONS).is_dir()
+
+
+def test_what_linters_leave_in_a_folder_changes_no_key(tmp_path: Path) -> None:
+    for name in ("a.py", "package/b.py", ".ruff_cache/c", "package/__pycache__/d.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert tools.sources(tmp_path) == [tmp_path / "a.py", tmp_path / "package" / "b.py"]
