@@ -13,7 +13,7 @@ DOCKERCONFIGJSON = ".dockerconfigjson"
 
 
 def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
-    """Set `c` as registry.yaml in `folder` says, and the Secret that $DOCKER_CONFIG is a mount of; nothing without them.
+    """Set `c` as registry.yaml in `folder` says, and the Secret that $DOCKER_CONFIG is a mount of; nothing without it.
 
     Raises KeyError where the Secret has neither of the two keys that hold a docker config.
     """
@@ -21,37 +21,52 @@ def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
     if not file.exists():
         return
     registry: dict[str, str] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    login = {key: registry[key] for key in ("username", "password") if key in registry}
-    if mounted := os.environ.get("DOCKER_CONFIG"):
-        key = next((key for key in ("config.json", DOCKERCONFIGJSON) if (Path(mounted) / key).exists()), None)
-        if not key:
-            raise KeyError(f"The Secret of registry.existingSecret has no key config.json or {DOCKERCONFIGJSON}.")
-        login = _login(json.loads((Path(mounted) / key).read_text(encoding="utf-8")), registry)
-        if key == DOCKERCONFIGJSON:
-            c.BinderHub.build_class = "bhs_push_secret.DockerConfigJsonExecutor"
-    # All three, since BinderHub looks into docker's config itself for what is missing, by rules that miss keys.
     c.DockerRegistry.url = registry["url"]
-    c.DockerRegistry.username = login.get("username", "")
-    c.DockerRegistry.password = login.get("password", "")
     if registry["tokenUrl"]:
         c.DockerRegistry.token_url = registry["tokenUrl"]
+    if "username" in registry:
+        _set_login(c, registry["username"], registry["password"])
+    elif registry.get("existingSecret"):
+        _set_login(c, *_existing(c, registry))
 
 
-def _login(config: dict[str, Any], registry: dict[str, str]) -> dict[str, str]:
+def _set_login(c: Any, username: str, password: str) -> None:  # noqa: ANN401
+    # As words, since BinderHub's own search of docker's config misses keys that docker finds.
+    c.DockerRegistry.username = username
+    c.DockerRegistry.password = password
+
+
+def _existing(c: Any, registry: dict[str, str]) -> tuple[str, str]:  # noqa: ANN401
+    """The login in the mounted Secret; has build pods use the key that this Secret has."""
+    folder = Path(os.environ["DOCKER_CONFIG"])
+    key = next((key for key in ("config.json", DOCKERCONFIGJSON) if (folder / key).exists()), None)
+    if not key:
+        raise KeyError(
+            f"The Secret {registry['existingSecret']} has no key config.json or {DOCKERCONFIGJSON}. "
+            "Make it with `kubectl create secret docker-registry`."
+        )
+    if key == DOCKERCONFIGJSON:
+        c.BinderHub.build_class = "bhs_push_secret.DockerConfigJsonExecutor"
+    login = _login(json.loads((folder / key).read_text(encoding="utf-8")), registry["authKey"])
+    if not login:
+        print(f"{registry['existingSecret']} has no login for {registry['host']}: images are looked for without one")
+    return login or ("", "")
+
+
+def _login(config: dict[str, Any], auth_key: str) -> tuple[str, str] | None:
     """The login that docker would use: under the registry's key, or under one with the same host.
 
-    The latter as github.com/docker/cli reads keys (ConvertToHostname in cli/config/credentials): without scheme and path.
+    Keys are read without scheme and path, as by ConvertToHostname of github.com/docker/cli, cli/config/credentials.
     """
     auths: dict[str, dict[str, str]] = config.get("auths") or {}
-    hosts = {_host(key): entry for key, entry in auths.items()}
-    found = auths.get(registry["authKey"]) or hosts.get(_host(registry["authKey"])) or {}
+    found = auths.get(auth_key) or {_host(key): entry for key, entry in auths.items()}.get(_host(auth_key)) or {}
     if found.get("auth"):
         username, _, password = base64.b64decode(found["auth"]).decode().partition(":")
-        return {"username": username, "password": password}
-    if not found.get("username"):
-        print(f"registry.existingSecret has no login for {registry['host']}; images are looked for without one")
-    return found
+        return username, password
+    if found.get("username"):
+        return found["username"], found.get("password", "")
+    return None
 
 
 def _host(key: str) -> str:
-    return key.partition("://")[2].partition("/")[0] if "://" in key else key.partition("/")[0]
+    return key.removeprefix("https://").removeprefix("http://").partition("/")[0]

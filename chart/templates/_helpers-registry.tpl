@@ -61,6 +61,9 @@
             {{- $login := dict "username" .Values.registry.username "password" (include "binderhub-service.registry.password" .) }}
             {{- $registry = merge $registry $login }}
         {{- end }}
+        {{- with .Values.registry.existingSecret }}
+            {{- $_ := set $registry "existingSecret" . }}
+        {{- end }}
         {{- $registry | toYaml }}
     {{- end }}
 {{- end }}
@@ -181,16 +184,17 @@
     {{- if and $registry.existingSecret .Values.buildPodsDockerConfig }}
         {{- fail "registry.existingSecret and buildPodsDockerConfig are both the docker config of build pods. Put all of it into the Secret, and leave buildPodsDockerConfig out." }}
     {{- end }}
-    {{- if and $registry.server .Values.buildPodsRegistryCredentials.username }}
-        {{- fail "registry.server and buildPodsRegistryCredentials both say where build pods push. Leave out buildPodsRegistryCredentials." }}
+    {{- $login := or $registry.username $registry.existingSecret }}
+    {{- if and $login .Values.buildPodsRegistryCredentials.username }}
+        {{- fail "registry and buildPodsRegistryCredentials both have the login that build pods push with. Leave out buildPodsRegistryCredentials." }}
     {{- end }}
     {{- if and $registry.username (hasKey ((.Values.buildPodsDockerConfig | default dict).auths | default dict) (include "binderhub-service.registry" . | fromJson).authKey) }}
         {{- printf "buildPodsDockerConfig.auths has a login for %s, and registry.username is another. Leave one of them out." $host | fail }}
     {{- end }}
-    {{- if $registry.server }}
+    {{- if $login }}
         {{- range $trait := list "url" "username" "password" "auth_config_url" "docker_config_path" }}
             {{- if get ($.Values.config.DockerRegistry | default dict) $trait }}
-                {{- printf "config.DockerRegistry.%s and registry.server are both set, and the chart makes the former of the latter. Leave out config.DockerRegistry.%s." $trait $trait | fail }}
+                {{- printf "config.DockerRegistry.%s and a login in registry are both set, and the chart makes the former of the latter. Leave out config.DockerRegistry.%s." $trait $trait | fail }}
             {{- end }}
         {{- end }}
     {{- end }}

@@ -1,7 +1,5 @@
 """binderhub_config.py, run as BinderHub runs it: by traitlets, beside the chart-config.yaml of a rendered release."""
 
-from typing import Any
-
 import pytest
 from chart.mount import Mount
 

@@ -61,7 +61,7 @@ def registry(server: str = "quay.io", **more: Any) -> dict[str, Any]:
 
 
 def login(server: str = "quay.io", **more: Any) -> dict[str, Any]:
-    return registry(server, username="robot", password="p:ä", **more)
+    return registry(server, username="robot", password="p:ä", **more)  # noqa: S106 - not one
 
 
 def docker_config(objects: Objects) -> Any:
@@ -95,7 +95,7 @@ def test_one_login_serves_pushes_and_the_check(mount: Mount, server: str) -> Non
 
 
 def test_a_line_end_behind_the_password_is_none_of_it(mount: Mount) -> None:
-    values = registry(username="robot", password="word\n")
+    values = registry(username="robot", password="word\n")  # noqa: S106 - not one
     assert mount.load(values).DockerRegistry.password == "word"  # noqa: S105 - not one
     assert docker_config(mount.chart.render(values)) == {"auths": {"quay.io": {"auth": "cm9ib3Q6d29yZA=="}}}
 
@@ -108,8 +108,7 @@ def test_a_key_of_several_lines_arrives_whole(mount: Mount) -> None:
 
 def test_a_registry_without_a_login_is_asked_without_one(mount: Mount) -> None:
     values = registry("registry.example.org:5000", insecure=True)
-    expected = {"url": "http://registry.example.org:5000", "username": "", "password": ""}
-    assert mount.load(values).DockerRegistry == expected
+    assert mount.load(values).DockerRegistry == {"url": "http://registry.example.org:5000"}
     assert docker_config(mount.chart.render(values)) == {}
 
 
@@ -117,6 +116,18 @@ def test_what_config_says_besides_is_stronger(mount: Mount) -> None:
     values = {**login(), "config": {"DockerRegistry": {"token_url": "https://t", "not_found_401": True}}}
     config = mount.load(values).DockerRegistry
     assert (config.token_url, config.not_found_401, config.url) == ("https://t", True, "https://quay.io")
+
+
+def test_a_login_of_upstreams_keys_joins_a_registry_that_is_trusted_only(mount: Mount) -> None:
+    old = {"url": "https://quay.io", "username": "a", "password": "b"}
+    pushes = {"server": "https://quay.io", "username": "c", "password": "d"}
+    values = {
+        **registry(certificateAuthority=CA),
+        "config": {"DockerRegistry": old},
+        "buildPodsRegistryCredentials": pushes,
+    }
+    assert mount.load(values).DockerRegistry == old
+    assert docker_config(mount.chart.render(values)) == {"auths": {"https://quay.io": {"auth": "Yzpk"}}}
 
 
 def test_nothing_is_told_of_a_registry_that_is_not_used(mount: Mount) -> None:
@@ -133,7 +144,7 @@ def test_the_login_joins_the_docker_config_that_was_given(chart: Chart) -> None:
 
 
 def test_the_password_is_in_two_secrets_and_nowhere_else(chart: Chart) -> None:
-    objects = chart.render(registry(username="robot", password="needle"))
+    objects = chart.render(registry(username="robot", password="needle"))  # noqa: S106 - not one
     encoded = base64.b64encode(b"robot:needle").decode()
     holding = {
         (found["kind"], found["metadata"]["name"])
@@ -170,7 +181,7 @@ def test_build_pods_and_binderhub_use_it_in_place_of_the_charts(chart: Chart) ->
     spec = pod(objects)
     (container,) = spec["containers"]
     env = {entry["name"]: entry.get("value") for entry in container["env"]}
-    assert env["PUSH_SECRET_NAME"] == "mine"
+    assert env["PUSH_SECRET_NAME"] == "mine"  # noqa: S105 - the Secret's name
     volume = mounts(container)[env["DOCKER_CONFIG"] + "/"]
     assert {"name": volume, "secret": {"secretName": "mine"}} in spec["volumes"]
 
