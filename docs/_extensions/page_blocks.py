@@ -21,6 +21,7 @@ FORM_WORDS = {
     "suffix": "ends of pods' names",
     "version": "versions",
     "commit": "commits",
+    "built": "messages",
     "age": "ages",
 }
 
