@@ -1,9 +1,11 @@
-"""What BinderHub reads with --config: the values `config` and `extraConfig` of the chart.
+"""What BinderHub reads with --config: the values `registry`, `config` and `extraConfig` of the chart.
 
-`config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default. Then the snippets of `extraConfig`
-run as Python, ordered by their keys. They see `c` and `get_chart_config`, and what snippets before them defined.
+What `registry` says comes first. `config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default.
+Then the snippets of `extraConfig` run as Python, ordered by their keys. They see `c` and `get_chart_config`, and what
+snippets before them defined.
 """
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,13 @@ def get_chart_config(config_path: str | None = None, default: Any = None) -> Any
 
 
 c = get_config()
+
+# Where the chart's own modules are: beside this file.
+sys.path.append(str(Path(__file__).parent))
+
+import bhs_registry_login  # noqa: E402 - the path is set above
+
+bhs_registry_login.configure(c, Path(__file__).parent)
 
 for _section, _traits in (get_chart_config("config") or {}).items():
     for _name, _value in (_traits or {}).items():

@@ -58,17 +58,6 @@ def reached(target: Target) -> Iterator[str]:
 
 def _values(target: Target, image_prefix: str) -> dict[str, object]:
     return {
-        "config": {
-            "BinderHub": {"image_prefix": image_prefix, "use_registry": True},
-            "DockerRegistry": {
-                "url": f"https://{target.host}",
-                "username": target.username,
-                "password": target.password,
-            },
-        },
-        "buildPodsRegistryCredentials": {
-            "server": f"https://{target.host}",
-            "username": target.username,
-            "password": target.password,
-        },
+        "registry": {"server": target.host, "username": target.username, "password": target.password},
+        "config": {"BinderHub": {"image_prefix": image_prefix, "use_registry": True}},
     }

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from chart.mount import Mount
 from lab import tools
 from values.rendering import Chart, Objects
 
@@ -19,3 +20,11 @@ def chart(helm: Path) -> Chart:
 def defaults(chart: Chart) -> Objects:
     """Release `rel` in namespace `ns1`, with no values."""
     return chart.render()
+
+
+@pytest.fixture
+def mount(chart: Chart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    """The folder, and the environment that the chart's own snippets read."""
+    monkeypatch.setenv("PUSH_SECRET_NAME", "the-push-secret")
+    monkeypatch.setenv("DOCKER_API_SOCKET", "/run/somewhere/docker-api.sock")
+    return Mount(chart, tmp_path)

@@ -1,40 +1,7 @@
 """binderhub_config.py, run as BinderHub runs it: by traitlets, beside the chart-config.yaml of a rendered release."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
-from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
-from values.rendering import Chart
-
-
-class Mount:
-    """A copy of the folder that the BinderHub pod sees."""
-
-    def __init__(self, chart: Chart, folder: Path) -> None:
-        self.chart = chart
-        self.folder = folder
-
-    def load(self, values: dict[str, Any]) -> Config:
-        """Render the chart with `values`, write the Secret's files, and load the configuration."""
-        for name, text in self.chart.render(values).one("Secret", "binderhub")["stringData"].items():
-            (self.folder / name).write_text(text)
-        return self.read()
-
-    def read(self) -> Config:
-        """Load the configuration from the files as they are."""
-        config = PyFileConfigLoader("binderhub_config.py", path=str(self.folder)).load_config()
-        assert isinstance(config, Config)
-        return config
-
-
-@pytest.fixture
-def mount(chart: Chart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
-    """The folder, and the environment that the chart's own snippets read."""
-    monkeypatch.setenv("PUSH_SECRET_NAME", "the-push-secret")
-    monkeypatch.setenv("DOCKER_API_SOCKET", "/run/somewhere/docker-api.sock")
-    return Mount(chart, tmp_path)
+from chart.mount import Mount
 
 
 def test_the_defaults(mount: Mount) -> None:

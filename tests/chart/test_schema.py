@@ -17,7 +17,7 @@ SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.yaml").read_text
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
 # Described, but without a default, since not being set says something.
-WITHOUT_DEFAULT = {"enabled", "service.nodePort", "config.BinderHub.use_registry"}
+WITHOUT_DEFAULT = {"enabled", "service.nodePort", "config.BinderHub.use_registry", "registry.url"}
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def test_every_mapping_of_ours_refuses_unknown_keys() -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"registry": {}}, "registry"),
+        ({"registry": {"host": "quay.io"}}, "host"),
         ({"image": {"name": "x"}}, "name"),
         ({"dockerApi": {"extraArg": []}}, "extraArg"),
         ({"config": {"binderHub": {}}}, "binderHub"),
