@@ -122,7 +122,7 @@ class Build:
             self.outcome = Failure(code, {"detail": refused.message})
         except Unreachable as broken:
             self.outcome = Failure("BHS802", {"detail": str(broken), "seconds": int(self._elapsed())})
-        except Exception as wrong:  # noqa: BLE001 - a stream must end, whatever this is
+        except Exception as wrong:
             self.outcome = Failure("BHS803", {"detail": f"{type(wrong).__name__}: {wrong}"})
         finally:
             self.over = True

@@ -38,11 +38,8 @@ class Builds:
             return found
         when, failed = self._failed.get(key, (0.0, {}))
         if failed and time.monotonic() - when < FAILED_SECONDS:
-            return {
-                **failed,
-                "repeated": True,
-                "message": f"(The same request failed {time.monotonic() - when:.0f} s ago; this is its answer.)\n{failed['message']}",
-            }
+            again = f"(The same request failed {time.monotonic() - when:.0f} s ago; this is its answer.)"
+            return {**failed, "repeated": True, "message": f"{again}\n{failed['message']}"}
         build = Build(key, wanted, engine, self.cluster, self, prefer)
         self._running[key] = build
         task = asyncio.get_running_loop().create_task(self._run(build))

@@ -4,13 +4,12 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bhs_api import Api, Refused
+from bhs_pod import COMPONENT, OWNER_LABEL
+from bhs_process import configuration, release
 from binderhub.build import KubernetesCleaner
 from tornado.log import app_log
 from traitlets import Integer
-
-from bhs_api import Api, Refused
-from bhs_executor import _configuration, _owner
-from bhs_pod import COMPONENT, OWNER_LABEL
 
 ENDED_SECONDS = 60
 """A pod that ended is taken away by the process that watched its build; after so long there is none."""
@@ -26,10 +25,10 @@ class ServiceKubernetesCleaner(KubernetesCleaner):
 
     def cleanup(self) -> None:
         """One round; what another replica deletes first is fine."""
-        api = Api(_configuration())
+        api = Api(configuration())
         namespace = os.environ.get("BUILD_NAMESPACE", self.namespace)
         path = f"/api/v1/namespaces/{namespace}/pods"
-        selector = f"component={COMPONENT},{OWNER_LABEL}={_owner()}"
+        selector = f"component={COMPONENT},{OWNER_LABEL}={release()}"
         for pod in api.request("GET", path, {"labelSelector": selector}).get("items") or []:
             reason = reason_to_delete(pod, datetime.now(tz=UTC), self.max_age, self.max_pending)
             if reason:
@@ -43,7 +42,7 @@ class ServiceKubernetesCleaner(KubernetesCleaner):
 
 
 def reason_to_delete(pod: Json, now: datetime, max_age: int, max_pending: int) -> str:
-    """Why nobody needs this pod any more; empty where somebody may. `max_age` and `max_pending` are seconds, 0 never."""
+    """Why nobody needs this pod any more; empty where somebody may. The maxima are seconds, 0 is never."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     phase = status.get("phase", "Pending")
     if metadata.get("deletionTimestamp"):

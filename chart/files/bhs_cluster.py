@@ -104,7 +104,10 @@ class Cluster:
 
     def _watch(self, path: str, query: Json, *called: Callable[..., None]) -> None:
         def on_loop(function: Callable[..., None]) -> Callable[..., None]:
-            return lambda *arguments: self.loop.call_soon_threadsafe(function, *arguments) and None
+            def call(*arguments: object) -> None:
+                self.loop.call_soon_threadsafe(function, *arguments)
+
+            return call
 
         Watch(self.api, path, query, *map(on_loop, called)).start()
 

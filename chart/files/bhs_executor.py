@@ -10,12 +10,6 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-import kubernetes.config
-from binderhub.build import KubernetesBuildExecutor, ProgressEvent
-from binderhub.utils import rendezvous_rank
-from kubernetes import client
-from traitlets import Bool, Dict, Integer, List, Unicode
-
 from bhs_api import Api
 from bhs_audit import asker, told
 from bhs_build import Build
@@ -23,7 +17,11 @@ from bhs_builds import Builds
 from bhs_cluster import Cluster
 from bhs_engine_docker import Docker
 from bhs_faults import Failure
-from bhs_pod import Wanted, owner
+from bhs_pod import Wanted
+from bhs_process import configuration, release
+from binderhub.build import KubernetesBuildExecutor, ProgressEvent
+from binderhub.utils import rendezvous_rank
+from traitlets import Bool, Dict, Integer, List, Unicode
 
 HEARTBEAT_SECONDS = 10.0
 """After so long without an event an empty one is sent: BinderHub sees only then that a client has left."""
@@ -45,15 +43,15 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     sticky_builds = Bool(True, config=True, help="Prefer one node for all builds of a repository, for its cache.")
     start_timeout = Integer(900, config=True, help="Seconds that a pod may wait for a node, or for its daemon.")
     deadline = Integer(0, config=True, help="Seconds that a build pod may run; 0 is without bound.")
-    tolerations = List(config=True, help="Tolerations of build pods.")
+    tolerations: Any = List(config=True, help="Tolerations of build pods.")
     affinity = Dict(config=True, help="Affinity of build pods; preferences for builds are added.")
     priority_class_name = Unicode("", config=True, help="Priority class of build pods.")
     labels = Dict(config=True, help="Further labels of build pods.")
     annotations = Dict(config=True, help="Annotations of build pods.")
-    extra_env = List(config=True, help="Environment of both containers, as Kubernetes writes it.")
-    extra_volumes = List(config=True, help="Further volumes of build pods.")
-    extra_volume_mounts = List(config=True, help="Further mounts of both containers.")
-    init_containers = List(config=True, help="Containers that run before the repository is fetched.")
+    extra_env: Any = List(config=True, help="Environment of both containers, as Kubernetes writes it.")
+    extra_volumes: Any = List(config=True, help="Further volumes of build pods.")
+    extra_volume_mounts: Any = List(config=True, help="Further mounts of both containers.")
+    init_containers: Any = List(config=True, help="Containers that run before the repository is fetched.")
     image_pull_policy = Unicode("", config=True, help="When build_image is pulled; empty is Kubernetes' default.")
     service_account_name = Unicode("", config=True, help="Service account of build pods; its token is not mounted.")
 
@@ -74,7 +72,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         raise StreamEnds
 
     def progress(self, kind: Any, payload: Any) -> None:  # noqa: ANN401 - BinderHub's signature
-        """Hand an event to the request; BinderHub's own about the exception of `stream_logs` becomes one that is not shown."""
+        """Hand an event to the request; what BinderHub says of the exception of `stream_logs` is not shown."""
         if self._ending:
             kind, payload = Kind.BUILD_STATUS_CHANGE, Status.PENDING
         super().progress(kind, payload)
@@ -167,10 +165,10 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         loop = asyncio.get_running_loop()
         key = (id(loop), self.namespace)
         if key not in _builds:
-            cluster = Cluster(Api(_configuration()), loop, self.namespace, _owner())
-            selector = os.environ.get("DOCKER_API_SELECTOR")
+            cluster = Cluster(Api(configuration()), loop, self.namespace, release())
+            selector = os.environ.get("DOCKER_API_SELECTOR", "")
             if selector:
-                cluster.watch_daemons(os.environ.get("NAMESPACE", self.namespace), selector)
+                cluster.watch_daemons(os.environ.get("NAMESPACE") or self.namespace, selector)
             _builds[key] = Builds(cluster, getattr(self.parent, "concurrent_build_limit", 32))
         return _builds[key]
 
@@ -193,7 +191,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         }
         return Wanted(
             name=self.name,
-            owner=_owner(),
+            owner=release(),
             namespace=self.namespace,
             repo=self.repo_url,
             ref=self.ref,
@@ -215,15 +213,3 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             spec={name: value for name, value in spec.items() if value},
             affinity=self.affinity,
         )
-
-
-def _owner() -> str:
-    return owner(os.environ.get("NAMESPACE", ""), os.environ.get("HELM_RELEASE_NAME", ""))
-
-
-def _configuration() -> Any:  # noqa: ANN401 - each client version has its own class
-    try:
-        kubernetes.config.load_incluster_config()
-    except kubernetes.config.ConfigException:
-        kubernetes.config.load_kube_config()
-    return client.CoreV1Api().api_client.configuration

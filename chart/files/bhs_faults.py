@@ -29,7 +29,7 @@ FAULTS = {
     ),
     "BHS102": Fault(
         "A step of the build was killed",
-        "The build failed{step}: the step was killed (exit code 137), most likely because memory ran out on node {node}.",
+        "The build failed{step}: the step was killed (exit code 137), most likely for want of memory on node {node}.",
         "Let the step take less memory, or give the docker-api pods more (dockerApi.resources).",
     ),
     "BHS103": Fault(
@@ -45,7 +45,7 @@ FAULTS = {
     "BHS105": Fault(
         "The repository's host cannot be reached",
         "The host of {repo} could not be reached from the build pod: {detail}",
-        "Try again in a minute; if it stays, check the host's name and the cluster's way to it (NetworkPolicy, DNS, proxy).",
+        "Ask again in a minute; if it stays, check the host's name and the cluster's way to it (policies, DNS, proxy).",
         heals=True,
     ),
     "BHS106": Fault(
@@ -97,7 +97,7 @@ FAULTS = {
     "BHS304": Fault(
         "The cluster refuses the build pod",
         "Kubernetes refuses the build pod: {detail}",
-        "Change the values that its message names (buildPods, config.KubernetesBuildExecutor), or the policy that refuses.",
+        "Change the values that this names (buildPods, config.KubernetesBuildExecutor), or the policy that refuses.",
     ),
     "BHS305": Fault(
         "A quota is used up",
@@ -161,7 +161,7 @@ FAULTS = {
     "BHS605": Fault(
         "The registry's certificate is not trusted",
         "The image was built, but the daemon does not trust the certificate of the registry of {name}: {detail}",
-        "Give the docker-api pods the authority's certificate at /etc/docker/certs.d/<host>/ca.crt (dockerApi.extraFiles).",
+        "Give docker-api the authority's certificate at /etc/docker/certs.d/<host>/ca.crt (dockerApi.extraFiles).",
     ),
     "BHS606": Fault(
         "The push failed",

@@ -21,12 +21,14 @@ _GIT = (
     (
         "BHS104",
         r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Access denied"
-        r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository .*not found|does not appear to be a git repository",
+        r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository .*not found"
+        r"|does not appear to be a git repository",
     ),
     (
         "BHS105",
-        r"Could not resolve host|Connection refused|[Tt]imed out|Failed to connect|Couldn't connect|Network is unreachable"
-        r"|No route to host|returned error: 5\d\d|Empty reply from server|Connection reset|early EOF",
+        r"Could not resolve host|Connection refused|[Tt]imed out|Failed to connect|Couldn't connect"
+        r"|Network is unreachable|No route to host|returned error: 5\d\d"
+        r"|Empty reply from server|Connection reset|early EOF",
     ),
 )
 # The first that matches counts, the most particular first: an address may hold digits that look like a status.

@@ -46,7 +46,7 @@ class ServiceDockerRegistry(DockerRegistry):
         except HTTPError as refused:
             if refused.code not in (401, 404):
                 self.log.warning("The registry did not say whether %s:%s is there: %s", image, tag, refused)
-        except Exception as wrong:  # noqa: BLE001 - whatever it is, building is the right answer
+        except Exception as wrong:
             self.log.warning("The registry did not say whether %s:%s is there: %s", image, tag, wrong)
         return None
 

@@ -3,7 +3,7 @@
 from collections import deque
 
 TAPE_BYTES = 16 << 20
-"""More than the kubelet keeps of a container's log (10 MiB); what a slow viewer has not read beyond it is lost to it."""
+"""More than the kubelet keeps of a log (10 MiB). What a slow viewer has not read by then is lost to it."""
 
 
 class Tape:
