@@ -112,6 +112,8 @@ class Cluster:
         Watch(self.api, path, query, *map(on_loop, called)).start()
 
     def _troubled(self, words: str) -> None:
+        if words == self.trouble:
+            return
         if words and not self.trouble:
             self.trouble_since = time.monotonic()
         self.trouble = words

@@ -65,6 +65,8 @@ class LogReader:
                 pass  # silence, or a server that is down: what was missed comes with the next answer
             if self.complete:
                 return
+            if not ended_before and self._over():
+                continue  # it ended while its log was read: one more look, for lines that came in between
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

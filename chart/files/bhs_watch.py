@@ -87,6 +87,7 @@ class Watch:
             "timeoutSeconds": WATCH_SECONDS,
         }
         with self._api.stream(self._path, query, WATCH_SECONDS + 10.0) as pieces:
+            self._trouble("")
             for event in _objects(pieces):
                 found = event.get("object") or {}
                 if event.get("type") == "ERROR":

