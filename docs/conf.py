@@ -41,14 +41,16 @@ if html_baseurl:
 
 html_theme = "sphinx_book_theme"
 html_title = "binderhub-service"
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_use_index = False
 html_last_updated_fmt = None
 html_theme_options = {
     # Else phones show a second search field and a menu button that does nothing.
     "navbar_persistent": [],
-    "article_header_start": ["toggle-primary-sidebar.html", "breadcrumbs.html"],
     "home_page_in_toc": False,
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -15,10 +15,10 @@ from sphinx.util.typing import ExtensionMetadata
 
 VERIFICATION = "reference/verification"
 SENTENCES = {
-    State.VERIFIED: "Verified: every command below was run as printed.",
-    State.CHANGED: "Changed since it was last run: the page or the chart is newer than the run.",
-    State.FAILED: "Failed: a block of this page did not do what the page says.",
-    State.NEVER: "Not yet run: no recorded run of this page exists.",
+    State.VERIFIED: "Every command below was run as printed.",
+    State.CHANGED: "The page or the chart is newer than the last run.",
+    State.FAILED: "In the last run, a block did not do what the page says.",
+    State.NEVER: "There is no recorded run of this page.",
 }
 
 
@@ -59,7 +59,7 @@ def add_badge(app: Sphinx, doctree: nodes.document) -> None:
         return
     known = record.load(folder).get(f"{docname}.md")
     badge = nodes.paragraph("", "", classes=["badge-line", f"badge-{state.name.lower()}"])
-    badge += nodes.strong("", SENTENCES[state])
+    badge += [nodes.strong("", f"{state.capitalize()}."), nodes.Text(f" {SENTENCES[state]}")]
     if known:
         badge += nodes.Text(" " + " · ".join([known.date, *_versions(known), known.where]))
     badge += [nodes.Text(" "), _link(VERIFICATION, "What was run")]
@@ -67,7 +67,7 @@ def add_badge(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def _versions(known: Record) -> list[str]:
-    words = {"kubernetes": "Kubernetes", "helm": "Helm", "chart": "chart", "engine": "engine"}
+    words = {"kubernetes": "Kubernetes", "helm": "Helm", "chart": "chart", "engine": "engine", "binderhub": "BinderHub"}
     return [f"{word} {known.versions[key]}" for key, word in words.items() if key in known.versions]
 
 

@@ -21,21 +21,22 @@ FORM_WORDS = {
     "suffix": "ends of pods' names",
     "version": "versions",
     "commit": "commits",
+    "built": "messages",
     "age": "ages",
 }
 
 
 class Placeholders(SphinxDirective):
-    """`{placeholders}`: a table of the words on this page that a reader replaces."""
+    """`{placeholders}`: the words on this page that a reader replaces."""
 
     def run(self) -> list[nodes.Node]:
-        """The table, with a row for each placeholder in the order of use."""
+        """A list with an item for each placeholder, in the order of use."""
         known, _ = placeholders.declared(Path(self.env.srcdir))
         used = _used(_page(self.env.app, self.env.docname))
         entries = [known[name] for name in used if name in known]
         if not entries:
             raise self.error("This page uses no placeholder. Remove {placeholders}.")
-        return [_table(entries)]
+        return [nodes.bullet_list("", *map(_item, entries), classes=["placeholders"])]
 
 
 def read_pages(app: Sphinx) -> None:
@@ -56,7 +57,7 @@ def decorate(app: Sphinx, doctree: nodes.document) -> None:
     if [node.astext() for node in found] != [block.text for block in page.blocks]:
         logger.warning("Sphinx shows other blocks than the runner reads.", location=docname, type="pages")
         return
-    if _used(page) and not any(node.get("placeholders") for node in doctree.findall(nodes.table)):
+    if _used(page) and not any("placeholders" in node["classes"] for node in doctree.findall(nodes.bullet_list)):
         what = "This page uses placeholders. Show them to readers with {placeholders} before the first one."
         logger.warning(what, location=docname, type="pages")
     for node, block in zip(found, page.blocks, strict=True):
@@ -104,16 +105,9 @@ def _note(children: list[nodes.Node]) -> nodes.paragraph:
     return nodes.paragraph("", "", *children, classes=["block-note"])
 
 
-def _table(entries: list[Placeholder]) -> nodes.table:
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (3, 5, 4)), cols=3)
-    head = nodes.thead("", _row(nodes.Text("Replace"), nodes.Text("with"), nodes.Text("for example")))
-    rows = [_row(_literal(entry.name), nodes.Text(entry.meaning), _literal(entry.example)) for entry in entries]
-    group += [head, nodes.tbody("", *rows)]
-    return nodes.table("", group, placeholders=True)
-
-
-def _row(*cells: nodes.Node) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+def _item(entry: Placeholder) -> nodes.list_item:
+    words = [nodes.Text("Replace "), _literal(entry.name), nodes.Text(f" with {entry.meaning}, for example ")]
+    return nodes.list_item("", nodes.paragraph("", "", *words, _literal(entry.example), nodes.Text(".")))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -13,14 +13,20 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(
         prog="scripts/demo",
-        description="Install the chart on a real Kubernetes, have BinderHub build a Git repository and push the image, ask "
-        "again, and run a pod from the image on another node. Without --context this raises the local cluster first.",
+        description="Install the chart on a real Kubernetes, have BinderHub build a Git repository and push the image, "
+        "ask again, and run a pod from the image on another node. Without --context this raises the local cluster "
+        "first.",
     )
-    options.add_argument("--repository", metavar="URL", help="the Git repository to build; it has a Dockerfile by default")
+    options.add_argument(
+        "--repository", metavar="URL", help="the Git repository to build; it has a Dockerfile by default"
+    )
     options.add_argument("--ref", default="HEAD", help="branch, tag or commit of the repository (default: %(default)s)")
     local = options.add_argument_group("on the local cluster")
     local.add_argument(
-        "--binderhub-wheel", metavar="FILE", type=Path, help="a wheel of the real BinderHub; without it a stand-in serves"
+        "--binderhub-wheel",
+        metavar="FILE",
+        type=Path,
+        help="a wheel of the real BinderHub; without it a stand-in serves",
     )
     own = options.add_argument_group(
         "on a cluster of yours", "The registry's login comes from REGISTRY_USERNAME and REGISTRY_PASSWORD."
@@ -45,7 +51,9 @@ def check(options: argparse.Namespace) -> None:
             )
         return
     if options.registry or options.values:
-        raise Problem("The local cluster has its own registry and values.", "Add --context NAME for a cluster of yours.")
+        raise Problem(
+            "The local cluster has its own registry and values.", "Add --context NAME for a cluster of yours."
+        )
     from lab import preconditions
 
     preconditions.check(options.binderhub_wheel)
@@ -58,9 +66,7 @@ def main(options: argparse.Namespace) -> int:
 
     rows = journey.Rows()
     if options.context:
-        where = target.named(
-            options.context, options.registry, options.repository, options.ref, tuple(options.values)
-        )
+        where = target.named(options.context, options.registry, options.repository, options.ref, tuple(options.values))
     else:
         with rows.step("Raise the local cluster") as evidence:
             cluster.up(options.binderhub_wheel)
@@ -71,6 +77,10 @@ def main(options: argparse.Namespace) -> int:
     say(
         f"\nThe service stays installed; look at it with: kubectl --context {where.context} --namespace binderhub-demo "
         "get pods\n"
-        + ("Remove it with: kubectl delete namespace binderhub-demo" if options.context else "Remove it all with: ./scripts/down")
+        + (
+            "Remove it with: kubectl delete namespace binderhub-demo"
+            if options.context
+            else "Remove it all with: ./scripts/down"
+        )
     )
     return 0

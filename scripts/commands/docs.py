@@ -1,6 +1,7 @@
 """`docs`: build the site, serve it, run its pages, count what is run."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from machine.paths import CLONE
@@ -12,7 +13,7 @@ DOCS = CLONE / "docs"
 
 def parser() -> argparse.ArgumentParser:
     """The options of `docs`."""
-    top = argparse.ArgumentParser(prog="docs", description="Build the documentation, serve it, run its pages.")
+    top = argparse.ArgumentParser(prog="scripts/docs", description="Build the documentation, serve it, run its pages.")
     top.add_argument(
         *("--folder", "-C"), type=Path, default=DOCS, metavar="DIR", help="the folder of pages (default: docs)"
     )
@@ -25,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     check = jobs.add_parser("check", help="run the pages as printed, on a cluster")
     check.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="a page (default: all with commands)")
     check.add_argument("--record", action="store_true", help="write the outcome to verification.json")
-    check.add_argument("--context", metavar="NAME", help="the kubeconfig context to run on")
+    check.add_argument("--context", metavar="NAME", help="a kubeconfig context to run on instead of the local cluster")
     jobs.add_parser("status", help="count blocks that are run, validated, skipped; 1 if any is unaccounted for")
     return top
 
@@ -42,16 +43,13 @@ def check(options: argparse.Namespace) -> None:
 def main(options: argparse.Namespace) -> int:
     """Do the job that was named."""
     from pages import check as run
-    from pages import site, status
-    from pages.cluster import LAB, UPSTREAM, from_kubeconfig
+    from pages import cluster, site, status
 
     if options.job == "status":
         return status.status(options.folder)
     if options.job == "check":
-        where = UPSTREAM if options.context else LAB
-        return run.check(
-            options.folder, options.pages, lambda: from_kubeconfig(options.context, where), write=options.record
-        )
+        place = functools.partial(cluster.of_context, options.context) if options.context else cluster.local
+        return run.check(options.folder, options.pages, place, write=options.record)
     output = options.output or options.folder / "_build" / "html"
     site.build(options.folder, output)
     if options.job == "serve":

@@ -12,8 +12,8 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     return argparse.ArgumentParser(
         prog="scripts/down",
-        description="Remove the local cluster: its processes, namespaces, links, firewall rules, control groups, files, "
-        "and put the kernel's settings back. The caches stay.",
+        description="Remove the local cluster: its processes, namespaces, links, firewall rules, control groups, "
+        "files, and put the kernel's settings back. The caches stay.",
     )
 
 

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import httpx
 import httpx_sse
-
 from machine.problem import Problem
 
 # BinderHub sends a comment every 25 s; a stream that is silent for longer is dead.
@@ -46,8 +45,8 @@ def url(binderhub: str, repository: str, ref: str) -> str:
 def request(address: str, told: Callable[[Event], None]) -> Outcome:
     """Ask for an image at `address` (see `url`), hand every event to `told`, and return how it ended.
 
-    Raises Problem at the first `failed` event, since BinderHub may leave the stream open after one, and where the stream
-    ends or falls silent without an answer.
+    Raises Problem at the first `failed` event, since BinderHub may leave the stream open after one, and where the
+    stream ends or falls silent without an answer.
     """
     phases: list[str] = []
     last: list[str] = []
@@ -56,6 +55,7 @@ def request(address: str, told: Callable[[Event], None]) -> Outcome:
             httpx.Client(timeout=httpx.Timeout(10.0, read=SILENCE_SECONDS), trust_env=False) as client,
             httpx_sse.connect_sse(client, "GET", address) as source,
         ):
+            source.response.raise_for_status()
             for message in source.iter_sse():
                 event = _event(json.loads(message.data))
                 told(event)
@@ -70,7 +70,9 @@ def request(address: str, told: Callable[[Event], None]) -> Outcome:
                 if event.phase == "ready":
                     return Outcome(event.image, event.message.strip(), tuple(phases))
     except httpx.HTTPError as error:
-        raise Problem(f"BinderHub stopped answering: {error}.", "Look at its pod's log, then run this again.") from error
+        raise Problem(
+            f"BinderHub stopped answering: {error}.", "Look at its pod's log, then run this again."
+        ) from error
     raise Problem("BinderHub ended the stream without an answer.", "Look at its pod's log, then run this again.")
 
 

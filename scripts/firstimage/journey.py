@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import httpx
+from machine.problem import Problem
 from rich.table import Table
 
 from firstimage import build, proof, service
 from firstimage.build import Event
 from firstimage.target import Target
 from firstimage.view import CONSOLE, View
-from machine.problem import Problem
 
 
 class Rows:

@@ -6,9 +6,10 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from machine.problem import Problem
+
 from firstimage.service import NAMESPACE
 from firstimage.target import Target
-from machine.problem import Problem
 
 START_SECONDS = 180
 
@@ -46,7 +47,9 @@ def run_elsewhere(target: Target, image: str, builder: str) -> Ran:
     try:
         return _watch(target, name)
     finally:
-        target.run(target.kubectl, "delete", f"--namespace={NAMESPACE}", "--wait=false", f"pod/{name}", f"secret/{name}")
+        target.run(
+            target.kubectl, "delete", f"--namespace={NAMESPACE}", "--wait=false", f"pod/{name}", f"secret/{name}"
+        )
 
 
 def _watch(target: Target, name: str) -> Ran:
@@ -88,7 +91,9 @@ def _pod(name: str, image: str, nodes: list[str]) -> dict[str, object]:
             "automountServiceAccountToken": False,
             "imagePullSecrets": [{"name": name}],
             "terminationGracePeriodSeconds": 0,
-            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [one_of]}}},
+            "affinity": {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [one_of]}}
+            },
             "containers": [{"name": "main", "image": image}],
         },
     }

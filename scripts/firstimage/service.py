@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-
-from firstimage.target import Target
 from machine.paths import CHART
 from machine.problem import Problem
+
+from firstimage.target import Target
 
 NAMESPACE = "binderhub-demo"
 RELEASE = "binderhub-service"

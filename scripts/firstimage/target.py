@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from machine.problem import Problem
 
 
@@ -22,7 +21,7 @@ class Target:
     """Path of the kubeconfig; empty for kubectl's own choice."""
     context: str
     registry: str
-    """Host, with a path where the registry wants one, that images are pushed to: registry.lab.test or quay.io/someone."""
+    """Where images are pushed to: a host, with a path where the registry wants one, such as quay.io/someone."""
     username: str
     password: str = field(repr=False)
     repository: str
@@ -60,7 +59,7 @@ class Target:
         """The environment of kubectl and helm."""
         return {**os.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
 
-    def get(self, *arguments: str) -> Any:
+    def get(self, *arguments: str) -> Any:  # noqa: ANN401 - as JSON is
         """What `kubectl get … --output json` answers."""
         return yaml.safe_load(self.run(self.kubectl, "get", *arguments, "--output=json"))
 

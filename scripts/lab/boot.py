@@ -10,11 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from machine.paths import SCRIPTS
+
 from lab import cgroups, control_plane, tools, worker
 from lab.layout import CONTROL, GIT_ADDRESS, GIT_NAME, HOSTS, LOGS, REGISTRY_ADDRESS, REGISTRY_NAME, Host, host
 from lab.process import supervise
 from lab.run import run
-from machine.paths import SCRIPTS
 
 OWN_FOLDERS = {"lib": "/var/lib", "log": "/var/log"}
 DISK_SIZE = 40 << 30
@@ -51,8 +52,9 @@ def start(name: str) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: cgroups.enter(name),  # noqa: PLW1509 - no other thread runs here
+            preexec_fn=lambda: cgroups.enter(name),
         )  # fmt: skip
+    process.returncode = 0  # it is meant to outlive this command, which would warn of it otherwise
     (target.home / "pid").write_text(str(process.pid))
 
 

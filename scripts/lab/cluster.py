@@ -1,12 +1,12 @@
 """Raising and removing the cluster, and saying how it is used."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +14,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from lab import boot, cgroups, keys, layout, mirror, network, registries, repositories, sysctls, tools, values, worker
-from lab.layout import HOME, HOSTS, KUBECONFIG, LOCK, NODES, STATE
-from lab.process import api_answers
-from lab.run import run
-from lab.substitutes import images
 from machine.paths import SCRIPTS
 from machine.problem import Problem
 from machine.say import step
+
+from lab import boot, cgroups, keys, layout, mirror, network, registries, repositories, sysctls, tools, values, worker
+from lab.layout import HOME, HOSTS, KUBECONFIG, NODES, STATE
+from lab.process import api_answers
+from lab.run import run
+from lab.substitutes import images
 
 BEFORE = HOME / "before.json"
 START_SECONDS = 180
@@ -33,7 +34,7 @@ def up(wheel: Path | None = None) -> None:
 
     Raises Problem when another up or down is at work, or a part does not come up in time; logs are in `layout.LOGS`.
     """
-    with _alone():
+    with alone():
         tools.build()
         substitutes = images(wheel)
         mirror.fill(substitutes)
@@ -44,12 +45,16 @@ def up(wheel: Path | None = None) -> None:
         if present():
             with step("removing the cluster that was there"):
                 _remove()
-        _raise(wanted, wheel)
+        try:
+            _raise(wanted, wheel)
+        except KeyboardInterrupt:
+            _remove()  # a Problem leaves it, for its logs; the next `up` replaces it
+            raise
 
 
 def down() -> None:
     """Remove every trace of the cluster from this machine, but for the caches. Raises Problem where something stays."""
-    with _alone():
+    with alone():
         _remove()
 
 
@@ -84,11 +89,15 @@ def kubectl(*arguments: str, given: str = "") -> str:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    with LOCK.open("w") as lock:
+def alone() -> Iterator[None]:
+    """Hold the machine's only right to raise or remove the cluster; raises Problem when another command has it.
+
+    An abstract unix socket: the kernel frees it with its process, and it leaves no file.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.bind(f"\0{layout.CONTEXT}")
+        except OSError:
             raise Problem(
                 "Another command is raising or removing the cluster right now.",
                 "Wait until it is done, then run this again.",
@@ -133,7 +142,9 @@ def _raise(fingerprint: str, wheel: Path | None) -> None:
         kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={START_SECONDS}s")
         _until(lambda: all(map(worker.services_work, NODES)), "kube-proxy")
     STATE.write_text(
-        json.dumps({"fingerprint": fingerprint, "binderhub": wheel.name if wheel else "stand-in", "programs": str(programs)})
+        json.dumps(
+            {"fingerprint": fingerprint, "binderhub": wheel.name if wheel else "stand-in", "programs": str(programs)}
+        )
     )
 
 
@@ -144,7 +155,9 @@ def _remove() -> None:
     deadline = time.monotonic() + 20
     while pids := cgroups.processes() | _namespace_processes():
         if time.monotonic() > deadline:
-            raise Problem(f"Processes {sorted(pids)} of the cluster do not end.", "End them by hand, then run this again.")
+            raise Problem(
+                f"Processes {sorted(pids)} of the cluster do not end.", "End them by hand, then run this again."
+            )
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -167,7 +180,9 @@ def _namespace_processes() -> set[int]:
     found: set[int] = set()
     for host in HOSTS:
         if (network.NAMESPACES / host.namespace).exists():
-            listed = subprocess.run(["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=False)
+            listed = subprocess.run(
+                ["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=False
+            )
             found |= {int(word) for word in listed.stdout.split()}
     return found
 
@@ -198,11 +213,11 @@ def _manifests() -> str:
 
 def _resolv_conf() -> str:
     """The first file of name servers that a node can reach: one on loopback answers this machine alone."""
-    for name in RESOLV_CONFS:
-        file = Path(name)
-        servers = [line.split()[1] for line in file.read_text().splitlines() if line.startswith("nameserver ")] if file.exists() else []
+    for file in map(Path, RESOLV_CONFS):
+        lines = file.read_text().splitlines() if file.exists() else []
+        servers = [line.split()[1] for line in lines if line.startswith("nameserver ")]
         if servers and not any(server.startswith(("127.", "::1")) for server in servers):
-            return name
+            return str(file)
     raise Problem(
         "This machine's name server listens on loopback, where the cluster's nodes cannot reach it.",
         f"Write a file with a reachable name server as one of {', '.join(RESOLV_CONFS)}.",
@@ -214,6 +229,7 @@ def _until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise Problem(
-                f"{what} did not come up within {START_SECONDS} s.", f"Read {layout.LOGS}, then run ./scripts/down and this again."
+                f"{what} did not come up within {START_SECONDS} s.",
+                f"Read {layout.LOGS}, then run ./scripts/down and this again.",
             )
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The processes of the control plane's host, and of the services that a cluster's owner has somewhere: registries, Git."""
+"""The processes of the control plane's host, and those of what every cluster has somewhere: registries, Git."""
 
 from pathlib import Path
 

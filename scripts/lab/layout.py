@@ -7,7 +7,6 @@ CONTEXT = "binderhub-service-lab"
 
 # One cluster a machine, whichever clone raised it. Not below /var/lib, /var/log or /run: a node has its own of those.
 HOME = Path("/srv/binderhub-service-lab")
-LOCK = Path("/run/binderhub-service-lab.lock")
 KUBECONFIG = HOME / "kubeconfig"
 VALUES = HOME / "values.yaml"
 AUTHORITY = HOME / "registry-authority.crt"

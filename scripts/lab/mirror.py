@@ -13,15 +13,21 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab import registries, tools
-from lab.run import run
-from lab.substitutes import Image
 from machine.paths import SCRIPTS, cache
 from machine.problem import Problem
 from machine.say import say, step
 
+from lab import registries, tools
+from lab.run import run
+from lab.substitutes import Image
+
 FOLDERS = SCRIPTS / "lab" / "images"
 LABEL = "binderhub-service.lab."
+
+_PYTHON_VERSIONS = """
+import importlib.metadata, sys
+print(*[f"pypi:{name}={importlib.metadata.version(name)}" for name in sys.argv[1:]])
+"""
 
 
 def storage() -> Path:
@@ -34,9 +40,8 @@ def keys(images: tuple[Image, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for image in images:
         digest = hashlib.sha256()
-        for file in sorted(path for path in (FOLDERS / image.folder).rglob("*") if path.is_file()):
-            if "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(FOLDERS)}\0".encode() + file.read_bytes())
+        for file in tools.sources(FOLDERS / image.folder):
+            digest.update(f"{file.relative_to(FOLDERS)}\0".encode() + file.read_bytes())
         digest.update(repr((image.substitutes, image.version, image.depends)).encode())
         digest.update(found.get(image.base, "").encode())
         found[image.folder] = digest.hexdigest()[:16]
@@ -58,7 +63,9 @@ def fill(images: tuple[Image, ...]) -> None:
                 with step(f"{image.folder}, for {image.substitutes}"):
                     _build(image)
                     name = registries.mirror_name(image.substitutes)
-                    _buildah("push", "--quiet", "--tls-verify=false", _local(image.folder), f"docker://{address}/{name}")
+                    _buildah(
+                        "push", "--quiet", "--tls-verify=false", _local(image.folder), f"docker://{address}/{name}"
+                    )
                 _write_pushed({**_pushed(), image.substitutes: wanted[image.substitutes]})
 
 
@@ -94,8 +101,7 @@ def _versions(image: Image, container: str) -> str:
         asked = _buildah(*inside, "dpkg-query", "--show", "--showformat=debian:${Package}=${Version} ", *image.debian)
         found += asked.split()
     if image.python:
-        program = "import sys; from importlib.metadata import version as v; print(*[f'pypi:{n}={v(n)}' for n in sys.argv[1:]])"
-        found += _buildah(*inside, image.python_program, "-c", program, *image.python).split()
+        found += _buildah(*inside, image.python_program, "-c", _PYTHON_VERSIONS, *image.python).split()
     return " ".join(found)
 
 

@@ -33,9 +33,10 @@ def make_push_registry() -> None:
     password = secrets.token_urlsafe(18)
     _write_secret(PASSWORD, password.encode())
     _write_secret(
-        FOLDER / "htpasswd", f"{REGISTRY_USER}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n".encode()
+        FOLDER / "htpasswd",
+        f"{REGISTRY_USER}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n".encode(),
     )
-    http = {
+    http: dict[str, object] = {
         "addr": f"{REGISTRY_ADDRESS}:443",
         "tls": {"certificate": str(FOLDER / "tls.crt"), "key": str(FOLDER / "tls.key")},
     }

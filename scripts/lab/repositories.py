@@ -4,8 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from lab.layout import HOME
 from machine.paths import CLONE
+
+from lab.layout import HOME
 
 SOURCES = CLONE / "tests" / "repositories"
 FOLDER = HOME / "git"

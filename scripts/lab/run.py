@@ -23,5 +23,3 @@ def run(*command: str, given: str = "", cwd: Path | None = None) -> str:
 def attempt(*command: str) -> bool:
     """Run `command`, which may have nothing to do, and say whether it succeeded."""
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
-
-

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from machine.paths import CHART
+from machine.problem import Problem
 
 from lab import tools
 from lab.layout import COREDNS_IMAGE, DEBIAN_IMAGE, PAUSE_IMAGE
 from lab.run import run
-from machine.paths import CHART
-from machine.problem import Problem
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 

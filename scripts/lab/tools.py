@@ -1,4 +1,4 @@
-"""The cluster's programs: Go modules pinned by the go.mod and go.sum files in go/, built once into the cache."""
+"""Programs from Go modules that the go.mod and go.sum files in go/ pin: the cluster's, and one that reads workflows."""
 
 import fcntl
 import hashlib
@@ -9,11 +9,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.layout import PAUSE_IMAGE
-from lab.run import run
 from machine.paths import SCRIPTS, cache
 from machine.problem import Problem
 from machine.say import say, step
+
+from lab.layout import PAUSE_IMAGE
+from lab.run import run
 
 GO = SCRIPTS / "lab" / "go"
 GO_NEEDED = (1, 26)
@@ -41,7 +42,7 @@ class Module:
     def flags(self) -> list[str]:
         """The linker's flags that put the version into the programs."""
         words = ["-s", "-w"]
-        major, minor = (self.version.lstrip("v").split(".") + ["", ""])[:2]
+        major, minor, *_ = [*self.version.lstrip("v").split("."), "", ""]
         values = {"gitMajor": major, "gitMinor": minor}
         for variable in self.version_variables:
             words += ["-X", f"{variable}={values.get(variable.rpartition('.')[2], self.version)}"]
@@ -71,6 +72,7 @@ MODULES = (
         ("github.com/distribution/distribution/v3/version.version",),
     ),
     Module("gitserver", ""),
+    Module("actionlint", "github.com/rhysd/actionlint"),
 )
 
 
@@ -82,7 +84,7 @@ def module(folder: str) -> Module:
 def key() -> str:
     """What the built programs depend on, as a short hash: the Go files and how they are built."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in GO.rglob("*") if path.is_file()):
+    for file in sources(GO):
         digest.update(f"{file.relative_to(GO)}\0".encode() + file.read_bytes())
     digest.update(repr(MODULES).encode())
     return digest.hexdigest()[:16]
@@ -137,6 +139,14 @@ def check_go() -> None:
             f"Go is {text.strip().removeprefix('go')}, too old.",
             f"Install Go {wanted} or newer as https://go.dev/doc/install says.",
         )
+
+
+def sources(folder: Path) -> list[Path]:
+    """The files below `folder`, in order, without what linters and interpreters leave there."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(
+        file for file in files if not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts[:-1])
+    )
 
 
 def digest(*files: Path) -> str:

@@ -23,7 +23,8 @@ NEEDED = {
     "binderhub/app.py": "enable_api_only_mode",
 }
 HOW = (
-    "Build one with `pip wheel --no-deps .` in a clone of https://github.com/jupyterhub/binderhub, and name that file."
+    "Where Node.js is installed, build one with `pip wheel --no-deps .` in a clone of"
+    " https://github.com/jupyterhub/binderhub, and name that file."
 )
 
 

@@ -5,7 +5,7 @@ import importlib
 import sys
 from typing import Protocol, cast
 
-from machine import environment, packages
+from machine import environment, packages, paths
 from machine.problem import Problem
 from machine.say import say
 
@@ -14,7 +14,10 @@ class Command(Protocol):
     """A module in `commands`. Its imports at the top are of the standard library and `machine` alone."""
 
     PACKAGES: tuple[str, ...]
-    """Groups of Debian packages that the command needs, see machine.packages."""
+    """Groups of Debian packages that the command needs, see machine.packages.
+
+    A module may also have `FORWARDS = True`: what its parser does not know is then in `options.further`.
+    """
 
     def parser(self) -> argparse.ArgumentParser:
         """The options; asked before anything is installed."""
@@ -32,9 +35,14 @@ def run(name: str) -> int:
     0 done, 1 a Problem was met and told, 2 wrong options (argparse), 130 interrupted.
     """
     command = cast("Command", importlib.import_module(f"commands.{name}"))
-    options = command.parser().parse_args()
+    parser = command.parser()
+    options, further = parser.parse_known_args()
+    if further and not getattr(command, "FORWARDS", False):
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    options.further = further
     try:
         command.check(options)
+        paths.cache().mkdir(parents=True, exist_ok=True)
         packages.install((*command.PACKAGES, "python"))
         environment.enter()
         return command.main(options)

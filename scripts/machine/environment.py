@@ -19,7 +19,7 @@ def make(lock_file: Path, purpose: str) -> Path:
     It is keyed by the lock file and the interpreter, made in a folder beside its own and renamed when whole,
     so that an interrupted run leaves nothing that looks finished. Raises Problem when pip fails.
     """
-    interpreter = sys._base_executable  # the same one from inside an environment as from outside
+    interpreter = base_interpreter()
     key = hashlib.sha256(lock_file.read_bytes() + f"{sys.version}{interpreter}".encode()).hexdigest()[:16]
     folder = cache() / f"venv-{purpose}-{key}"
     if (folder / "complete").exists():
@@ -48,6 +48,12 @@ def make(lock_file: Path, purpose: str) -> Path:
             )
         (folder / "complete").touch()
     return folder
+
+
+def base_interpreter() -> str:
+    """The interpreter that environments are made with: the same from inside one as from outside."""
+    found: str = vars(sys)["_base_executable"]
+    return found
 
 
 def enter() -> None:

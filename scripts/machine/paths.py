@@ -12,6 +12,4 @@ LOCK_FILE = CLONE / "requirements.lock"
 def cache() -> Path:
     """The folder that outlives a clone (`$XDG_CACHE_HOME`, else ~/.cache): environments, binaries, images."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "binderhub-service"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return Path(base) / "binderhub-service"

@@ -9,6 +9,7 @@ from pages.cluster import Cluster
 
 _SECRET_KEY = re.compile(r"password|passwd|token|secret|credential|auths?$|key\.json", re.IGNORECASE)
 MASK = "(masked)"
+_NO_ANSWER = "(no answer"
 
 _QUESTIONS = {
     "objects.txt": ("kubectl", "get", "all,configmaps,networkpolicies,serviceaccounts,roles,rolebindings", "-o=wide"),
@@ -27,11 +28,12 @@ def gather(cluster: Cluster, namespace: str, folder: Path) -> None:
     scope = f"--namespace={namespace}"
     for name, words in _QUESTIONS.items():
         _write(folder / name, _answer(cluster, *words, scope))
-    for pod in _answer(cluster, "kubectl", "get", "pods", "-o=name", scope).split():
-        if pod.startswith("pod/"):
-            words = ("kubectl", "logs", pod, "--all-containers", "--prefix", "--tail=500", scope)
-            _write(folder / f"log-{pod.removeprefix('pod/')}.txt", _answer(cluster, *words))
-    for release in _answer(cluster, "helm", "list", "--all", "--short", scope).split():
+    for pod in _names(cluster, "kubectl", "get", "pods", "-o=jsonpath={.items[*].metadata.name}", scope):
+        words = ("kubectl", "logs", pod, "--all-containers", "--prefix", "--tail=500", scope)
+        _write(folder / f"log-{pod}.txt", _answer(cluster, *words))
+    # Not `helm list`: which releases it lists, and by which option, is not the same in helm 3 and 4.
+    label = "--output=jsonpath={.items[*].metadata.labels.name}"
+    for release in _names(cluster, "kubectl", "get", "secrets", "--selector=owner=helm", label, scope):
         values = _answer(cluster, "helm", "get", "values", release, "-o=yaml", scope)
         manifest = _answer(cluster, "helm", "get", "manifest", release, scope)
         _write(folder / f"values-{release}.yaml", masked(values))
@@ -60,12 +62,17 @@ def _mask(value: object) -> object:
     }
 
 
+def _names(cluster: Cluster, *words: str) -> list[str]:
+    answer = _answer(cluster, *words)
+    return [] if answer.startswith(_NO_ANSWER) else sorted(set(answer.split()))
+
+
 def _answer(cluster: Cluster, *words: str) -> str:
     try:
         done = cluster.ask(*words, timeout=30)
     except Exception as error:
-        return f"(no answer to `{' '.join(words)}`: {error})\n"
-    return done.stdout if done.returncode == 0 else f"(no answer to `{' '.join(words)}`: {done.stderr.strip()})\n"
+        return f"{_NO_ANSWER} to `{' '.join(words)}`: {error})\n"
+    return done.stdout if done.returncode == 0 else f"{_NO_ANSWER} to `{' '.join(words)}`: {done.stderr.strip()})\n"
 
 
 def _write(file: Path, text: str) -> None:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,8 +36,9 @@ def check(folder: Path, chosen: Sequence[Path], cluster: Callable[[], Cluster], 
         raise Problem("\n".join(map(str, wrong)), "Correct the pages, then run this again.")
     if write:
         _refuse_uncommitted(folder, pages)
-    asked = cache(cluster)
-    runner = Runner(pages, asked, _values(declared(folder)[0]), folder / "_build" / "failures")
+    needed = any(page.settings.cluster and page.has_commands for page in pages.values())
+    place = cluster() if needed else None
+    runner = Runner(pages, place, _values(declared(folder)[0]), folder / "_build" / "failures")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is cleaned up
     code = pytest.main(
         [
@@ -53,7 +53,7 @@ def check(folder: Path, chosen: Sequence[Path], cluster: Callable[[], Cluster], 
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if write:
-        _write(folder, pages, runner, asked)
+        _write(folder, pages, runner)
     return int(code)
 
 
@@ -73,39 +73,41 @@ def _values(known: Mapping[str, Placeholder]) -> dict[str, str]:
 
 
 def _refuse_uncommitted(folder: Path, pages: Mapping[Path, Page]) -> None:
-    changed = _git(folder, "status", "--porcelain", "--", *map(str, pages))
-    if any(page.settings.cluster for page in pages.values()):
-        changed += _git(CLONE, "status", "--porcelain", "--", str(CHART))
+    """Raise Problem unless the commit has these pages, and all else that a run depends on: chart, scripts, images."""
+    root = Path(_git(folder, "rev-parse", "--show-toplevel"))
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", f":!{folder / record.FILE}")
+    changed += _git(root, "status", "--porcelain", "--", *map(str, pages), *([str(CHART)] if root == CLONE else []))
     if changed:
-        raise Problem(
-            f"A record names a commit, and these are in none:\n{changed}", "Commit them, then run this again."
-        )
+        raise Problem(f"A record names a commit, and these are in none:\n{changed}", "Commit them, then try again.")
 
 
-def _write(folder: Path, pages: Mapping[Path, Page], runner: Runner, cluster: Callable[[], Cluster]) -> None:
+def _write(folder: Path, pages: Mapping[Path, Page], runner: Runner) -> None:
     commit = _git(folder, "rev-parse", "HEAD")
-    chart = (
-        yaml.safe_load((CHART / "Chart.yaml").read_text())["version"] if CHART.joinpath("Chart.yaml").exists() else ""
-    )
+    versions = _versions(runner.cluster) if runner.cluster else {}
     records = {}
     for path, page in pages.items():
         outcomes = tuple(replace(o, seconds=round(o.seconds, 1)) for o in runner.outcomes.get(page.name, ()))
         if not outcomes:
             continue
-        on_cluster = page.settings.cluster
+        place = runner.cluster if page.settings.cluster else None
         records[str(path.relative_to(folder.resolve()))] = record.Record(
             content=record.hash_of(path),
-            chart=record.hash_of(CHART) if on_cluster else None,
+            chart=record.hash_of(CHART) if place else None,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             commit=commit,
-            versions={**cluster().versions(), "chart": chart, "engine": cluster().engine} if on_cluster else {},
-            where=cluster().where if on_cluster else "no cluster",
+            versions=versions if place else {},
+            where=place.where if place else "no cluster",
             outcome="failed" if any(o.outcome in ("failed", "not reached") for o in outcomes) else "passed",
             seconds=round(sum(o.seconds for o in outcomes), 1),
             blocks=outcomes,
         )
     record.save(folder, records)
     say(f"Recorded in {folder / record.FILE}: {', '.join(records) or 'nothing'}")
+
+
+def _versions(cluster: Cluster) -> dict[str, str]:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    return {**cluster.versions(), "chart": chart, "engine": cluster.engine, "binderhub": cluster.binderhub}
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machine import packages
 from machine.problem import Problem
 
 LAB = "lab with substitutes"
@@ -27,6 +28,8 @@ class Cluster:
     """Values that replace the declared ones on this cluster."""
     where: str = UPSTREAM
     """`LAB` or `UPSTREAM`: what stands behind the names of the images."""
+    binderhub: str = "of the chart's image"
+    """Which BinderHub runs there."""
     engine: str = "docker"
 
     def ask(self, *words: str, timeout: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -34,9 +37,7 @@ class Cluster:
         program, *rest = words
         found = shutil.which(program, path=self.path)
         if not found:
-            raise Problem(
-                f"{program} is not on the search path.", "Install it, or use the lab that ./scripts/up raises."
-            )
+            raise Problem(f"{program} is not on the search path.", "Install it, or leave out --context.")
         chosen = {"kubectl": "--context", "helm": "--kube-context"}[program]
         context = [f"{chosen}={self.context}"] if self.context else []
         return subprocess.run(
@@ -66,15 +67,30 @@ class Cluster:
         return {"kubernetes": kubernetes.removeprefix("v"), "helm": helm.strip().removeprefix("v")}
 
 
-def from_kubeconfig(context: str | None, where: str) -> Cluster:
-    """The cluster of `$KUBECONFIG` (else ~/.kube/config), in `context` or the current one.
+def of_context(context: str) -> Cluster:
+    """The cluster of that context in the person's kubeconfig (`$KUBECONFIG`, else ~/.kube/config).
 
     Raises Problem where there is no such file.
     """
     file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     if not file.is_file():
         raise Problem(
-            f"There is no kubeconfig at {file}, and a page needs a cluster.",
-            "Raise the lab with ./scripts/up, or set KUBECONFIG.",
+            f"There is no kubeconfig at {file}.",
+            "Set KUBECONFIG, or leave out --context: then the pages run on a cluster that is raised here.",
         )
-    return Cluster(file, context, where=where)
+    return Cluster(file, context, where=UPSTREAM)
+
+
+def local() -> Cluster:
+    """The local cluster, raised if it does not run. Raises Problem where this machine cannot have it."""
+    from lab import cluster, layout, preconditions, tools
+
+    preconditions.check()
+    packages.install(("lab",))
+    cluster.up()
+    return Cluster(
+        layout.KUBECONFIG,
+        path=f"{tools.folder()}:{os.environ.get('PATH', os.defpath)}",
+        where=LAB,
+        binderhub=cluster.state()["binderhub"],
+    )

@@ -23,12 +23,14 @@ FORMS: dict[str, str] = {
     "suffix": rf"(?<=\w)-(?:{_NAME}{{6,10}}-)?{_NAME}{{5}}(?![\w-])",
     "version": r"(?<![\w.])v?\d+\.\d+(?:\.\d+)?(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?(?![\w.]*\d)",
     "commit": r"(?<![0-9A-Za-z])[0-9a-f]{7,40}(?![0-9A-Za-z])",
+    "built": r"(?:Image built|Found built image)",
     "age": r"(?<![\w.-])(?:\d+(?:\.\d+)?(?:ms|[dhms]))+(?![\w])",
 }
 """The tolerant forms: a text of this shape in the page stands for any text of this shape.
 
 `age` durations as kubectl prints them, `address` of IPv4 or IPv6, `suffix` that Kubernetes gives to pods' names,
-`version` numbers, `commit` hashes, `digest` of an image, `time` in ISO 8601 or as `date` prints it.
+`version` numbers, `commit` hashes, `digest` of an image, `time` in ISO 8601 or as `date` prints it, `built` whether
+BinderHub built an image or, where the page was followed before, found it.
 """
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from machine.problem import Problem
 
 from pages.blocks import Kind, Page, Step
 from pages.cluster import Cluster
@@ -18,8 +19,8 @@ class Runner:
     """What the items need, and what they report; hand it to pytest with `pytest.main(…, plugins=[Runner(…)])`."""
 
     pages: Mapping[Path, Page]
-    cluster: Callable[[], Cluster]
-    """Asked only when a page needs one."""
+    cluster: Cluster | None
+    """None where no page needs one."""
     values: Mapping[str, str]
     bundles: Path
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class PageCollector(pytest.File):
     def started(self) -> PageRun:
         """The page's run, started if it is not yet."""
         if self.run is None:
-            cluster = self.runner.cluster() if self.page.settings.cluster else None
+            cluster = self.runner.cluster
             values = {**self.runner.values, **(cluster.placeholders if cluster else {})}
             self.run = PageRun(self.page, cluster, values, self.runner.bundles)
         return self.run
@@ -71,7 +72,7 @@ class PageCollector(pytest.File):
         self.runner.outcomes.setdefault(self.page.name, []).append(outcome)
         if self.failed_at is not None:
             outcome.outcome = "not reached"
-            pytest.skip(f"not reached: the block on line {self.failed_at} failed")
+            raise _skipped(f"not reached: the block on line {self.failed_at} failed")
         started = time.monotonic()
         try:
             work()
@@ -92,8 +93,8 @@ class _Item(pytest.Item):
         return self.parent
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
-        """A sentence with file and line instead of a traceback, where the page is at fault."""
-        if isinstance(excinfo.value, BlockFailed):
+        """Sentences instead of a traceback, where it is not the runner that is at fault."""
+        if isinstance(excinfo.value, BlockFailed | Problem):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo))
 
@@ -113,11 +114,11 @@ class StepItem(_Item):
         if page.page.has_commands:
             page.started().execute(self.step)
         if block.kind is Kind.SKIP:
-            pytest.skip(block.options["reason"])
+            raise _skipped(block.options["reason"])
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the block is, for pytest's summary."""
-        return self.path, self.step.block.line - 1, self.name
+        """Where the block is, for the heading of its failure."""
+        return self.path, self.step.block.line - 1, f"line {self.step.block.line}"
 
 
 class CleanItem(_Item):
@@ -129,5 +130,10 @@ class CleanItem(_Item):
         page.measure(page.page.blocks[-1].line, "clean", "nothing is left behind", lambda: page.started().prove_clean())
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the page's last block is, for pytest's summary."""
-        return self.path, self.page().page.blocks[-1].line - 1, self.name
+        """Where the page's last block is, for the heading of its failure."""
+        return self.path, self.page().page.blocks[-1].line - 1, "at the end"
+
+
+def _skipped(reason: str) -> BaseException:
+    """What ends an item as skipped, told with the page's line and not with this module's."""
+    return pytest.skip.Exception(reason, _use_item_location=True)

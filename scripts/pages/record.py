@@ -33,7 +33,7 @@ class Record:
     """Of the run, UTC, as YYYY-MM-DD."""
     commit: str
     versions: dict[str, str]
-    """Of kubernetes, helm, chart and engine; empty where the page needs no cluster."""
+    """Of kubernetes, helm, chart, engine and binderhub; empty where the page needs no cluster."""
     where: str
     outcome: str
     """`passed` or `failed`."""
@@ -63,11 +63,11 @@ def save(folder: Path, new: dict[str, Record]) -> None:
 
 
 def hash_of(path: Path) -> str:
-    """The SHA-256 of a file, or of a folder's files with their names."""
+    """The SHA-256 of a file, or of a folder's files with their names; Python's caches are not of the folder."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts):
         name, content = str(file.relative_to(path)).encode(), file.read_bytes()
         digest.update(b"%d %s %d " % (len(name), name, len(content)) + content)
     return digest.hexdigest()

@@ -22,6 +22,7 @@ CLUSTER_PATIENCE_SECONDS = 90.0
 """How long what a page ended or uninstalled may take to be gone."""
 
 _SHOWN_CHARACTERS = 3000
+_SHOWN_COMMAND, _SHOWN_PROCESSES = 100, 5
 
 
 class BlockFailed(Exception):  # noqa: N818 - told to the person as it is
@@ -102,7 +103,9 @@ class PageRun:
         last = self.page.blocks[-1].line
         try:
             if running := self._shell.left_running(PROCESS_PATIENCE_SECONDS):
-                what = f"The page leaves this running: {'; '.join(running)}. End it in the page."
+                shown = "; ".join(line[:_SHOWN_COMMAND] for line in running[:_SHOWN_PROCESSES])
+                more = f" and {len(running) - _SHOWN_PROCESSES} more" if len(running) > _SHOWN_PROCESSES else ""
+                what = f"The page leaves this running: {shown}{more}. End it in the page."
                 raise BlockFailed(self.page.name, last, what)
             if self._namespace and (left := self._namespace.left_behind(CLUSTER_PATIENCE_SECONDS)):
                 what = "The page leaves objects in the cluster. Remove them in the page."

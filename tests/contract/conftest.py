@@ -3,18 +3,21 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from contract.service import Installed, Repository, Service, answers, free_port, running, until
 from lab import tools, wheel
 from machine import environment
+from machine.problem import Problem
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "binderhub" in metafunc.fixturenames:
-        given = metafunc.config.getoption("--binderhub-wheel", default=None)
-        name = f"binderhub-{wheel.check_wheel(Path(given)).version}" if given else "stand-in"
+        given = metafunc.config.getoption("--binderhub-wheel")
+        try:
+            name = f"binderhub-{wheel.check_wheel(given).version}" if given else "stand-in"
+        except Problem as problem:
+            raise pytest.UsageError(str(problem)) from problem
         metafunc.parametrize("binderhub", [given], ids=[name], indirect=True, scope="session")
 
 
@@ -22,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def binderhub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """The package under test, on the packages of BinderHub's image."""
     folder = tmp_path_factory.mktemp("binderhub")
-    file = Path(request.param) if request.param else wheel.build_standin(folder)
+    file = request.param or wheel.build_standin(folder)
     info = wheel.check_wheel(file)
     python = environment.make(wheel.IMAGE / "requirements.lock", "binderhub") / "bin" / "python"
     packages = folder / "packages"

@@ -110,9 +110,10 @@ class Stream:
         return json.loads(line.removeprefix("data: "))
 
     def event(self) -> Any:
-        """The next event, whatever keepalives come before; None at the end."""
+        """The next event, whatever keepalives come before; None at the end. Fails when there are only keepalives."""
+        end = time.monotonic() + PATIENCE_SECONDS
         while (event := self.next()) == KEEPALIVE:
-            pass
+            assert time.monotonic() < end, f"only keepalives for {PATIENCE_SECONDS:.0f} s"
         return event
 
     def stays_open(self) -> None:

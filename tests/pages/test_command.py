@@ -116,10 +116,10 @@ def test_a_page_that_cannot_be_read_is_refused_before_anything_runs(book: Path) 
 
 def test_a_page_that_wants_a_cluster_says_how_to_get_one(book: Path) -> None:
     (book / "page.md").write_text(GOOD.removeprefix(FRONT))
-    done = docs(book, "check", KUBECONFIG="/nowhere/kubeconfig")
+    done = docs(book, "check", "--context", "lost", KUBECONFIG="/nowhere/kubeconfig")
     assert done.returncode == 1
-    assert "There is no kubeconfig at /nowhere/kubeconfig" in done.stdout
-    assert "./scripts/up" in done.stdout
+    assert "There is no kubeconfig at /nowhere/kubeconfig" in done.stderr
+    assert "leave out --context" in done.stderr
 
 
 @pytest.mark.parametrize(

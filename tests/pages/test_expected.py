@@ -11,6 +11,7 @@ TOLERANT = {
     "version": ("Server v1.37.2", "Server v1.28.11+k3s1", "Server 137"),
     "commit": ("at 1f89f00", "at 0eafda4", "at HEAD"),
     "digest": ("sha256:" + 64 * "a", "sha256:" + 32 * "0f", "sha512:" + 64 * "a"),
+    "built": ("Done! Image built", "Done! Found built image", "Done! Image lost"),
     "time": ("at 2026-11-24T08:28:22Z", "at 2027-01-01T00:00:00Z", "at noon"),
 }
 

@@ -39,8 +39,8 @@ class ScriptedExecutor(BuildExecutor):
         super().__init__(**traits)
         self.quiet = False
         self.told = threading.Event()
-        traits.pop("parent").log.debug("Made an executor")
-        note(self.ref, "made", given={name: None if name == "q" else value for name, value in traits.items()})
+        given = {name: None if name == "q" else value for name, value in traits.items() if name != "parent"}
+        note(self.ref, "made", given=given)
 
     def submit(self) -> None:
         note(self.ref, "submit", registry_credentials=self.registry_credentials, push_secret=self.push_secret)

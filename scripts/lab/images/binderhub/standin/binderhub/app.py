@@ -151,7 +151,7 @@ class BinderHub(Application):
         self.load_config_file(self.config_file)
         if self.debug:
             self.log_level = logging.DEBUG
-        tornado.options.options.logging = logging.getLevelName(self.log_level)
+        tornado.options.options.logging = logging.getLevelName(int(self.log_level))
         tornado.log.enable_pretty_logging()
         self.log = tornado.log.app_log
         self.log.warning("%s", STAND_IN)

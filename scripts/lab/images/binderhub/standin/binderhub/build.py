@@ -128,14 +128,14 @@ class KubernetesBuildExecutor(BuildExecutor):
     registry_credentials = Dict({}, config=True, help="As in BuildExecutor; it becomes plain environment of the pod.")
     namespace = Unicode(config=True, help="Where build pods are made; $BUILD_NAMESPACE by default.")
     build_image = Unicode("quay.io/jupyterhub/repo2docker:2024.07.0", config=True, help="The image with repo2docker.")
-    image_pull_secrets = List([], config=True, help="Names of Secrets for pulling build_image.")
+    image_pull_secrets: List[str] = List([], config=True, help="Names of Secrets for pulling build_image.")
     docker_host = Unicode(
         "/var/run/docker.sock",
         allow_none=True,
         config=True,
         help="The daemon's unix socket on the node, of which only the path is used; None mounts none.",
     )
-    resources = Dict(config=True, help="Resources of the build pod; the build itself runs in the daemon.")
+    resources: Any = Dict(config=True, help="Resources of the build pod; the build itself runs in the daemon.")
     memory_request = ByteSpecification(0, config=True, help="Deprecated: use resources.")
     node_selector = Dict({}, config=True, help="Node selector of the build pod.")
     extra_envs = Dict({}, config=True, help="Environment of the build pod, name to value.")

@@ -20,8 +20,8 @@ class RepoProvider(LoggingConfigurable):
 
     name = Unicode(help="What people and metrics call the provider.")
     spec = Unicode(help="What follows the prefix in the path, still quoted.")
-    allowed_specs = List(config=True, help="When there are any, only specs that match one are built.")
-    banned_specs = List(config=True, help="Specs that match one are never built.")
+    allowed_specs: List[str] = List(config=True, help="When there are any, only specs that match one are built.")
+    banned_specs: List[str] = List(config=True, help="Specs that match one are never built.")
     git_credentials = Unicode("", config=True, help="Handed to the build, in the format of git-credential.")
     unresolved_ref = Unicode(help="The ref as it was asked for.")
     display_config: ClassVar[dict[str, Any]] = {}

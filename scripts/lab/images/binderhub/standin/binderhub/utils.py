@@ -27,7 +27,7 @@ def ip_in_networks(
     return next((network for network in networks if ipaddress.ip_address(address) in network), None)
 
 
-class ByteSpecification(Integer):
+class ByteSpecification(Integer[Any, Any]):
     """A number of bytes: an integer, or text such as `512M` or `1.5G` in powers of 1024."""
 
     allow_none = True

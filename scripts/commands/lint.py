@@ -1,0 +1,36 @@
+"""scripts/lint: everything that reads the files without running them."""
+
+import argparse
+
+from machine.problem import Problem
+
+PACKAGES = ()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(
+        prog="scripts/lint",
+        description="Read all files for mistakes, without running any: Python (ruff, mypy), shell in scripts and on "
+        "pages (shellcheck), YAML, spelling, the chart (helm lint), workflows (actionlint, zizmor).",
+    )
+    options.add_argument("checks", nargs="*", metavar="CHECK", help="the checks to run, by name (default: all)")
+    options.add_argument("--list", action="store_true", help="print the names of the checks and do nothing else")
+    options.add_argument("--fix", action="store_true", help="let ruff mend what it can first")
+    return options
+
+
+def check(_options: argparse.Namespace) -> None:
+    """Nothing can be wrong beforehand."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the checks; 1 when any of them complains."""
+    from linting.checks import CHECKS, run
+
+    if options.list:
+        print("\n".join(CHECKS))
+        return 0
+    if unknown := sorted(set(options.checks) - CHECKS.keys()):
+        raise Problem(f"There is no check {', '.join(unknown)}.", "See `scripts/lint --list`.")
+    return run(options.checks or list(CHECKS), fix=options.fix)

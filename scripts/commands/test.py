@@ -1,0 +1,42 @@
+"""scripts/test: all tests, on the local cluster or another."""
+
+import argparse
+import subprocess
+import sys
+
+from machine.paths import CLONE
+
+PACKAGES = ("browser", "docs", "lab")
+FORWARDS = True
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; what is not known here goes to pytest."""
+    options = argparse.ArgumentParser(
+        prog="scripts/test",
+        description="Run the tests. The local cluster is raised when the first test asks for it, and removed at the "
+        "end unless it ran before. All further arguments go to pytest: ./scripts/test tests/chart -k labels",
+        allow_abbrev=False,
+    )
+    options.add_argument(
+        "--context",
+        metavar="NAME",
+        help="run on the cluster of this kubeconfig context; tests of the local one are skipped",
+    )
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise Problem where this machine cannot have the local cluster."""
+    if not options.context:
+        from lab import preconditions
+
+        preconditions.check()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run pytest and return its code."""
+    context = [f"--context={options.context}"] if options.context else []
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *context, *options.further], cwd=CLONE, check=False
+    ).returncode

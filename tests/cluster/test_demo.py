@@ -1,0 +1,101 @@
+"""The main job on a real cluster: a repository becomes an image, and what goes wrong is told."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from firstimage import build, journey, service
+from firstimage.target import Target
+from lab import layout, registries, tools
+from machine.paths import SCRIPTS
+from machine.problem import Problem
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Target) -> Iterator[Target]:
+    """The service, installed; afterwards its namespace is gone."""
+    service.install(cluster, f"{cluster.registry}/test-cluster-")
+    yield cluster
+    cluster.run(cluster.kubectl, "delete", "namespace", service.NAMESPACE)
+
+
+def build_pods(target: Target) -> list[str]:
+    listed = target.get("pods", f"--namespace={service.NAMESPACE}", "--selector=component=binderhub-build")
+    return [pod["metadata"]["name"] for pod in listed["items"]]
+
+
+def test_every_step_of_the_demonstration_holds(cluster: Target) -> None:
+    rows = journey.Rows()
+
+    journey.run(cluster, rows)
+
+    evidence = {name.split(" http")[0]: text for name, _, text in rows.rows}
+    built = re.search(r"(\S+), built on (\S+)", evidence["Build and push"])
+    assert built
+    assert built[1].startswith(f"{cluster.registry}/demo-")
+    ran = re.search(r"(sha256:[0-9a-f]{64}), on (\S+),", evidence["Run a pod from the image"])
+    assert ran
+    assert ran[2] != built[2]
+    assert "Hello from the first image" in evidence["Run a pod from the image"]
+    assert evidence["Ask again"].startswith("answered from the registry")
+    assert build_pods(cluster) == []
+
+
+@pytest.mark.local
+@pytest.mark.usefixtures("local_cluster")
+def test_the_script_twice_in_a_row() -> None:
+    for _ in range(2):
+        done = subprocess.run([SCRIPTS / "demo"], capture_output=True, text=True, check=False, timeout=400)
+        assert done.returncode == 0, done.stderr
+        assert "From a Git repository to a pod" in done.stderr
+
+
+@pytest.mark.local
+@pytest.mark.usefixtures("local_cluster")
+def test_the_script_on_a_named_context() -> None:
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(layout.KUBECONFIG),
+        "PATH": f"{tools.folder()}:{os.environ['PATH']}",
+        "REGISTRY_USERNAME": layout.REGISTRY_USER,
+        "REGISTRY_PASSWORD": registries.PASSWORD.read_text(),
+    }
+    done = subprocess.run(
+        [
+            SCRIPTS / "demo", f"--context={layout.CONTEXT}", f"--registry={layout.REGISTRY_NAME}/somebody",
+            f"--repository=http://{layout.GIT_NAME}/first-image.git", "--ref=main", f"--values={layout.VALUES}",
+        ],
+        env=environment, capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"{layout.REGISTRY_NAME}/somebody/demo-" in done.stderr
+    assert environment["REGISTRY_PASSWORD"] not in done.stderr
+
+
+def test_a_push_without_a_login_fails_and_says_so(installed: Target) -> None:
+    empty = base64.b64encode(b'{"auths": {}}').decode()
+    patch = json.dumps({"data": {"config.json": empty}})
+    namespace = f"--namespace={service.NAMESPACE}"
+    installed.run(installed.kubectl, "patch", namespace, "secret/build-pods-docker-config", f"--patch={patch}")
+    try:
+        with service.reached(installed) as binderhub, pytest.raises(Problem) as problem:
+            build.request(build.url(binderhub, installed.repository, installed.ref), lambda _event: None)
+        assert re.search("no basic auth credentials|authentication required|unauthorized", problem.value.what)
+    finally:
+        installed.run(installed.helm, "uninstall", service.RELEASE, namespace, "--wait")
+        service.install(installed, f"{installed.registry}/test-cluster-")
+
+
+def test_a_repository_that_is_not_there_fails_and_says_so(installed: Target) -> None:
+    repository = installed.repository.replace("first-image", "no-such-repository")
+    with service.reached(installed) as binderhub, pytest.raises(Problem, match="The build failed"):
+        build.request(build.url(binderhub, repository, "HEAD"), lambda _event: None)
+
+
+def test_asking_for_a_build_at_a_wrong_address_is_told(installed: Target) -> None:
+    with service.reached(installed) as binderhub, pytest.raises(Problem, match="404"):
+        build.request(f"{binderhub}/no-such-path", lambda _event: None)

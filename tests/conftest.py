@@ -1,0 +1,62 @@
+"""The cluster that tests share, and the options that choose it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from firstimage import target
+from firstimage.target import Target
+from lab import cluster as lab
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("binderhub-service")
+    group.addoption("--context", help="a kubeconfig context to run on instead of the local cluster")
+    group.addoption("--registry", help="with --context: the registry to push to, HOST[/PATH]")
+    group.addoption(
+        "--values", action="append", default=[], type=Path, help="with --context: values for the chart there"
+    )
+    group.addoption("--binderhub-wheel", type=Path, help="a wheel of the real BinderHub, in place of the stand-in")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    where = config.getoption("--context") or "the local cluster"
+    wheel = config.getoption("--binderhub-wheel")
+    return f"binderhub-service: on {where}, BinderHub is {wheel.name if wheel else 'the stand-in'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that raise and remove the cluster themselves come last, and are for this machine's alone."""
+    items.sort(key=lambda item: item.get_closest_marker("lifecycle") is not None)
+    if config.getoption("--context"):
+        reason = "it is about the local cluster, and --context names another"
+        for item in items:
+            if item.get_closest_marker("lifecycle") or item.get_closest_marker("local"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def lab_afterwards() -> Iterator[None]:
+    """Leaves this machine with a cluster if it had one before the tests, and without if not."""
+    was_there = lab.present()
+    yield
+    if was_there:
+        lab.up()
+    else:
+        lab.down()
+
+
+@pytest.fixture(scope="session")
+def local_cluster(request: pytest.FixtureRequest, lab_afterwards: None) -> None:
+    """The local cluster, running."""
+    lab.up(request.config.getoption("--binderhub-wheel"))
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Target:
+    """The cluster that tests run on, with a registry that takes pushes."""
+    option = request.config.getoption
+    if option("--context"):
+        return target.named(option("--context"), option("--registry"), None, "HEAD", tuple(option("--values")))
+    request.getfixturevalue("local_cluster")
+    return target.local(None, "HEAD")

@@ -1,0 +1,157 @@
+"""Raising and removing the local cluster, whatever state the machine is in."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from firstimage import service, target
+from lab import boot, cgroups, layout
+from lab import cluster as lab
+from machine.paths import SCRIPTS
+from machine.problem import Problem
+from traces import listing
+
+pytestmark = [pytest.mark.lifecycle, pytest.mark.usefixtures("lab_afterwards")]
+
+TRACES = (str(layout.HOME), layout.BRIDGE, cgroups.GROUP, "bhs-")
+
+
+def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What came and what went, by kind."""
+    found = {
+        kind: [f"+ {name}" for name in after[kind] if name not in before[kind]]
+        + [f"- {name}" for name in before[kind] if name not in after[kind]]
+        for kind in before
+    }
+    return {kind: changes for kind, changes in found.items() if changes}
+
+
+@pytest.fixture(scope="module")
+def bare() -> dict[str, list[str]]:
+    """The machine without a cluster, after all that other tests did to one."""
+    lab.down()
+    found = listing()
+    traces = [name for names in found.values() for name in names if any(trace in name for trace in TRACES)]
+    assert traces == [], "removing the cluster left these behind"
+    return found
+
+
+def test_down_leaves_the_machine_as_it_was(bare: dict[str, list[str]]) -> None:
+    lab.up()
+    service.install(target.local(None, "HEAD"), "registry.lab.test/lifecycle-")
+    changed = differences(bare, listing())
+    for kind in ("processes in other namespaces", "network namespaces", "links", "routes", "firewall", "loop devices"):
+        assert changed.get(kind), f"a running cluster shows nothing among the {kind}, so the comparison proves nothing"
+
+    lab.down()
+
+    assert differences(bare, listing()) == {}
+
+
+def test_settings_that_were_changed_are_put_back(bare: dict[str, list[str]]) -> None:
+    setting = Path("/proc/sys/fs/inotify/max_user_instances")
+    ours = setting.read_text()
+    setting.write_text("77")
+    try:
+        lab.up()
+        raised = setting.read_text().strip()
+        lab.down()
+        assert (raised, setting.read_text().strip()) == ("1024", "77")
+    finally:
+        setting.write_text(ours)
+
+
+def test_up_after_everything_was_killed() -> None:
+    lab.up()
+    first = {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+    for pid in cgroups.processes():
+        with contextlib.suppress(ProcessLookupError):  # the kernel ends what its namespace's first process leaves
+            os.kill(pid, signal.SIGKILL)
+    assert not lab.running()
+
+    lab.up()
+
+    assert lab.running()
+    assert first != {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+
+
+def test_up_replaces_a_cluster_that_another_clone_made_differently() -> None:
+    lab.up()
+    node = boot.first_process("node1")
+    layout.STATE.write_text(json.dumps({**lab.state(), "fingerprint": "another"}))
+
+    lab.up()
+
+    assert lab.running()
+    assert boot.first_process("node1") != node
+
+
+def test_up_again_changes_nothing() -> None:
+    lab.up()
+    before = {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+
+    lab.up()
+
+    assert before == {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+
+
+def test_a_second_up_at_once_is_told_to_wait() -> None:
+    with lab.alone(), pytest.raises(Problem, match="raising or removing the cluster right now"):
+        lab.up()
+
+
+@pytest.fixture
+def interrupted() -> Iterator[subprocess.Popen[str]]:
+    lab.down()
+    process = subprocess.Popen(
+        [SCRIPTS / "up"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_up_interrupted_in_the_middle_ends_with_a_sentence_and_works_again(
+    interrupted: subprocess.Popen[str],
+) -> None:
+    assert interrupted.stderr
+    while "control plane" not in interrupted.stderr.readline():
+        assert interrupted.poll() is None
+    os.killpg(interrupted.pid, signal.SIGINT)
+    _, said = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130
+    assert "Run the same command again" in said
+    assert not lab.present()
+
+    lab.up()
+
+    assert lab.running()
+
+
+def test_a_node_that_is_switched_off_and_on_is_ready_again() -> None:
+    lab.up()
+    init = boot.first_process("node2")
+    assert init
+    os.kill(init, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while boot.first_process("node2"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    boot.start("node2")
+
+    lab.kubectl("wait", "node/node2", "--for=condition=Ready", "--timeout=120s")
+    lab.kubectl("wait", "pod", "--all", "-n", "kube-system", "--for=condition=Ready", "--timeout=120s")
+
+
+def test_down_twice_is_no_error() -> None:
+    command = [sys.executable, str(SCRIPTS / "down")]
+    assert [subprocess.run(command, check=False, capture_output=True).returncode for _ in range(2)] == [0, 0]
+    assert not lab.present()

@@ -1,0 +1,90 @@
+"""The parts of the local cluster that need no cluster to be tested."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from lab import cgroups, layout, mirror, registries, substitutes, tools
+from lab.run import run
+from machine.paths import CHART
+from machine.problem import Problem
+
+
+def test_a_tool_is_told_the_version_that_go_mod_pins() -> None:
+    kubernetes = tools.module("kubernetes")
+    major, minor, _ = kubernetes.version.removeprefix("v").split(".")
+    flags = kubernetes.flags()
+    assert f"k8s.io/component-base/version.gitVersion={kubernetes.version}" in flags
+    assert f"k8s.io/client-go/pkg/version.gitMajor={major}" in flags
+    assert f"k8s.io/client-go/pkg/version.gitMinor={minor}" in flags
+
+
+@pytest.mark.parametrize("module", tools.MODULES, ids=lambda module: module.folder)
+def test_every_module_is_pinned_and_summed(module: tools.Module) -> None:
+    folder = tools.GO / module.folder
+    assert module.version.startswith("v") is bool(module.pins)
+    assert (folder / "go.sum").exists() is bool(module.pins)
+
+
+def test_no_go_and_an_old_go_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Problem, match="Go is not on PATH") as none:
+        tools.check_go()
+    assert "Install Go 1.26" in none.value.next_step
+    go = tmp_path / "go"
+    go.write_text("#!/bin/sh\necho go1.19.8\n")
+    go.chmod(0o755)
+    with pytest.raises(Problem, match=r"Go is 1\.19\.8, too old"):
+        tools.check_go()
+
+
+def test_a_command_that_fails_is_told_with_its_words() -> None:
+    with pytest.raises(Problem, match=r"(?s)`sh -c echo oops.*oops"):
+        run("sh", "-c", "echo oops >&2; exit 3")
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("docker.io/library/debian:trixie-slim", "library/debian:trixie-slim"),
+        ("quay.io/2i2c/binderhub-service:1", "quay.io/2i2c/binderhub-service:1"),
+    ],
+)
+def test_docker_hub_is_the_root_of_the_mirror(image: str, name: str) -> None:
+    assert registries.mirror_name(image) == name
+
+
+def test_substitutes_have_the_names_that_the_chart_gives() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    names = {image.folder: image.substitutes for image in substitutes.images()}
+    assert names["binderhub"] == "{repository}:{tag}".format(**values["image"])
+    assert names["docker"] == "{repository}:{tag}".format(**values["dockerApi"]["image"])
+    assert names["repo2docker"] == values["config"]["KubernetesBuildExecutor"]["build_image"]
+
+
+def test_a_substitute_is_built_anew_when_its_base_changes() -> None:
+    images = substitutes.images()
+    before = mirror.keys(images)
+    debian, *others = images
+    changed = mirror.keys((substitutes.Image(**{**vars(debian), "depends": "another"}), *others))
+    different = {image.folder for image in images if before[image.substitutes] != changed[image.substitutes]}
+    assert different == {image.folder for image in images if image.base == "debian" or image.folder == "debian"}
+
+
+def test_a_group_v2_gives_its_controllers_to_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+
+    cgroups.make()
+
+    assert cgroups.hierarchies() == [tmp_path]
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    for host in layout.HOSTS:
+        assert (tmp_path / cgroups.GROUP / host.name / cgroups.DAEMONS).is_dir()
+
+
+def test_what_linters_leave_in_a_folder_changes_no_key(tmp_path: Path) -> None:
+    for name in ("a.py", "package/b.py", ".ruff_cache/c", "package/__pycache__/d.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert tools.sources(tmp_path) == [tmp_path / "a.py", tmp_path / "package" / "b.py"]

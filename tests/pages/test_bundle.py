@@ -1,0 +1,43 @@
+"""What a bundle must not hold."""
+
+import yaml
+from pages.bundle import MASK, masked
+
+MANIFEST = """\
+apiVersion: v1
+kind: Secret
+metadata: {name: login}
+stringData: {config.json: hunter2}
+data: {other: aHVudGVyMg==}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: words}
+data: {greeting: hello}
+"""
+VALUES = """\
+config:
+  BinderHub: {image_prefix: registry/x-, build_token_secret: hunter2}
+  DockerRegistry: {url: https://registry, username: ada, password: hunter2}
+buildPodsRegistryCredentials: {password: hunter2, server: registry}
+extraConfig: {}
+"""
+
+
+def test_data_of_secrets_is_masked_and_of_others_kept() -> None:
+    secret, words = yaml.safe_load_all(masked(MANIFEST))
+    assert secret["stringData"] == secret["data"] == MASK
+    assert secret["metadata"] == {"name": "login"}
+    assert words["data"] == {"greeting": "hello"}
+
+
+def test_values_that_sound_secret_are_masked_and_others_kept() -> None:
+    text = masked(VALUES)
+    assert "hunter2" not in text
+    values = yaml.safe_load(text)
+    assert values["config"]["DockerRegistry"] == {"url": "https://registry", "username": "ada", "password": MASK}
+    assert values["config"]["BinderHub"]["image_prefix"] == "registry/x-"
+
+
+def test_what_cannot_be_read_is_masked_whole() -> None:
+    assert "hunter2" not in masked("password: [hunter2")

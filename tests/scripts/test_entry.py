@@ -1,0 +1,149 @@
+"""How the scripts meet a person: help first, sentences for what is wrong, nothing half-made."""
+
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from machine import environment, packages
+from machine.paths import LOCK_FILE, SCRIPTS
+from machine.problem import Problem
+
+NAMES = sorted(path.name for path in SCRIPTS.iterdir() if path.is_file() and os.access(path, os.X_OK))
+
+
+def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def system_python() -> str:
+    """The interpreter that the environment was made with: it has none of the environment's packages."""
+    return environment.base_interpreter()
+
+
+def test_the_scripts_that_the_readme_names_are_there() -> None:
+    assert {"demo", "test", "up", "down"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_comes_before_anything_is_installed(name: str, tmp_path: Path) -> None:
+    done = run(system_python(), SCRIPTS / name, "--help", XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: scripts/{name}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"test"}))
+def test_an_unknown_option_is_refused_and_nothing_is_made(name: str, tmp_path: Path) -> None:
+    job = ["status"] if name == "docs" else []
+    done = run(system_python(), SCRIPTS / name, *job, "--no-such-option", XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert "--no-such-option" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_further_arguments_of_test_reach_pytest() -> None:
+    done = run(SCRIPTS / "test", "--no-such-option")
+    assert done.returncode == 4  # pytest's code for a wrong command line
+    assert "unrecognized arguments: --no-such-option" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["up", "down", "demo", "test"])
+def test_who_is_not_root_is_told(name: str, tmp_path: Path) -> None:
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    done = run(*nobody, system_python(), "-B", SCRIPTS / name, XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    assert "needs root" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_go_and_without_programs_up_says_how_to_get_go(tmp_path: Path) -> None:
+    done = run(system_python(), SCRIPTS / "up", XDG_CACHE_HOME=str(tmp_path), PATH="/usr/sbin:/usr/bin:/sbin:/bin")
+    assert done.returncode == 1
+    assert "Install Go 1.26" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    script = (
+        'mount -t tmpfs -o size=16m tmpfs "$XDG_CACHE_HOME" && "$0" "$1"; code=$?; ls "$XDG_CACHE_HOME"; exit $code'
+    )
+    done = run(
+        "unshare", "--mount", "sh", "-c", script, system_python(), SCRIPTS / "up", XDG_CACHE_HOME=str(tmp_path)
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "GiB free, and" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wheel_of_something_else_is_refused(tmp_path: Path) -> None:
+    wheel = tmp_path / "other-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("other-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    done = run(SCRIPTS / "up", "--binderhub-wheel", wheel)
+    assert done.returncode == 1
+    assert "is a wheel of other, not of binderhub" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--context", "mine"], "needs a registry to push to"),
+        (["--registry", "quay.io/me"], "has its own registry"),
+        (["--context", "mine", "--registry", "r", "--binderhub-wheel", "w"], "is for the local cluster"),
+    ],
+)
+def test_options_of_demo_that_contradict_each_other_are_refused(arguments: list[str], sentence: str) -> None:
+    done = run(SCRIPTS / "demo", *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+def test_a_context_needs_a_login_and_must_be_known() -> None:
+    command: list[str | Path] = [SCRIPTS / "demo", "--context", "no-such-context", "--registry", "quay.io/me"]
+    kubectl = {"PATH": f"{_programs()}:{os.environ['PATH']}", "KUBECONFIG": "/nonexistent"}
+    without = run(*command, **kubectl)
+    assert (without.returncode, "REGISTRY_USERNAME is not set" in without.stderr) == (1, True)
+    unknown = run(*command, **kubectl, REGISTRY_USERNAME="me", REGISTRY_PASSWORD="secret")  # noqa: S106
+    assert (unknown.returncode, "has no context no-such-context" in unknown.stderr) == (1, True)
+
+
+def test_an_environment_that_cannot_be_made_leaves_nothing_that_looks_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "binderhub-service").mkdir()
+    lock = tmp_path / "wrong.lock"
+    lock.write_text(f"pyyaml==6.0.2 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(Problem, match=r"HASHES|hash"):
+        environment.make(lock, "wrong")
+    assert not list(tmp_path.glob("binderhub-service/venv-*/complete"))
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(packages.GROUPS, "python", ("bash", "no-such-package"))
+    assert packages.missing(("python",)) == ["no-such-package"]
+
+
+def test_the_lock_file_pins_what_pyproject_asks_for() -> None:
+    import tomllib
+
+    groups = tomllib.loads((LOCK_FILE.parent / "pyproject.toml").read_text())["dependency-groups"]
+    asked = {word.split(">")[0].split("=")[0].split("<")[0].lower() for group in groups.values() for word in group}
+    pinned = {line.split("==")[0] for line in LOCK_FILE.read_text().splitlines() if "==" in line and line[0].isalnum()}
+    assert asked - pinned == set()
+
+
+def _programs() -> Path:
+    from lab import tools
+
+    return tools.folder()
