@@ -16,7 +16,8 @@ LAST_LINES = 20
 _GIT = (
     (
         "BHS106",
-        r"Failed to check out ref|reference is not a tree|not our ref|couldn't find remote ref|did not match any file",
+        r"Failed to check out ref|reference is not a tree|not our ref|couldn't find remote ref"
+        r"|did not match any file|Could not parse object|unknown revision|bad object",
     ),
     (
         "BHS104",

@@ -119,9 +119,9 @@ class Release:
 
     def pods(self, selector: str = "component=binderhub-build") -> list[dict[str, Any]]:
         """Pods with these labels."""
-        found: list[dict[str, Any]] = self.target.get("pods", f"--namespace={self.namespace}", f"--selector={selector}")[
-            "items"
-        ]
+        found: list[dict[str, Any]] = self.target.get(
+            "pods", f"--namespace={self.namespace}", f"--selector={selector}"
+        )["items"]
         return found
 
     def nothing_left(self) -> None:
