@@ -1,7 +1,8 @@
 """What BinderHub reads with --config: the values `buildPods`, `builders`, `config` and `extraConfig` of the chart.
 
-The first two become traits of the class that makes build pods, which `config` can override. `config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default. Then the snippets of `extraConfig`
-run as Python, ordered by their keys. They see `c` and `get_chart_config`, and what snippets before them defined.
+The first two become traits of the class that makes build pods, which `config` can override. `config.X.y` becomes
+`c.X.y`, unless it is null, which leaves BinderHub's default. Then the snippets of `extraConfig` run as Python, ordered
+by their keys. They see `c` and `get_chart_config`, and what snippets before them defined.
 """
 
 import sys

@@ -125,7 +125,7 @@ def between(upstream: str) -> Iterator[Proxy]:
             finally:
                 server.close()
 
-        do_GET = do_POST = do_DELETE = do_PATCH = _serve
+        do_GET = do_POST = do_DELETE = do_PATCH = _serve  # noqa: N815 - names of http.server
 
         def _log(self, path: str) -> None:
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
@@ -156,7 +156,7 @@ def between(upstream: str) -> Iterator[Proxy]:
         def _gone(self) -> bool:
             self.connection.setblocking(False)
             try:
-                return self.connection.recv(1, socket.MSG_PEEK) == b""
+                return not self.connection.recv(1, socket.MSG_PEEK)
             except BlockingIOError:
                 return False
             except OSError:

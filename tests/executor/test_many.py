@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,6 +13,7 @@ import pytest
 from contract.service import Service, new_ref, until
 from executor.api_server import RUNS, ended
 from executor.conftest import URL, Setting
+from executor.proxy import Log
 from executor.test_requests import failed, line, messages, until_event
 
 
@@ -55,7 +57,7 @@ def test_another_replica_joins_and_reads_every_line(setting: Setting) -> None:
     for events in ends:
         assert messages(events, "building")[-1] == "last\n"
         assert events[-1]["phase"] == "ready"
-    assert [one for one in setting.proxy.asked if one == ("POST", setting.namespace.path("pods"))].__len__() <= 2
+    assert setting.proxy.asked.count(("POST", setting.namespace.path("pods"))) == 1
 
 
 def test_a_restarted_binderhub_attaches_to_the_pod_that_runs(setting: Setting) -> None:
@@ -90,9 +92,9 @@ def test_other_releases_and_namespaces_are_never_joined(setting: Setting) -> Non
 @pytest.mark.parametrize("extra_config", ["c.BinderHub.image_prefix = 'other.example/'\n"], indirect=True)
 def test_another_image_is_another_pod(setting: Setting) -> None:
     ref = new_ref()
-    with setting.restart("c.BinderHub.image_prefix = 'third.example/'\n") as other:
-        with setting.build(ref), setting.build(ref, service=other):
-            until(lambda: len(setting.namespace.pods()) == 2, "two pods")
+    other_prefix = "c.BinderHub.image_prefix = 'third.example/'\n"
+    with setting.restart(other_prefix) as other, setting.build(ref), setting.build(ref, service=other):
+        until(lambda: len(setting.namespace.pods()) == 2, "two pods")
 
 
 def test_a_finished_pod_of_the_same_name_is_replaced(setting: Setting) -> None:
@@ -159,8 +161,13 @@ def hang_up(setting: Setting, ref: str, count: int) -> tuple[dict[str, Any], Any
     return pod, log
 
 
-def left(service: Service) -> int:
-    return sum("audit" in row and '"left"' in row for row in service.log.read_text().splitlines())
+def have_left(service: Service, count: int) -> bool:
+    rows = service.log.read_text().splitlines()
+    return sum("audit" in row and '"left"' in row for row in rows) == count
+
+
+def unread(log: Log) -> bool:
+    return log.readers == 0
 
 
 def test_clients_that_hang_up_leave_nothing(setting: Setting) -> None:
@@ -169,8 +176,8 @@ def test_clients_that_hang_up_leave_nothing(setting: Setting) -> None:
     for number in (1, 2):
         pod, log = hang_up(setting, new_ref(), 200)
         start = time.monotonic()
-        until(lambda log=log: log.readers == 0, "the log stream to end")
-        until(lambda number=number: left(setting.service) == 200 * number, "all requests to be over")
+        until(partial(unread, log), "the log stream to end")
+        until(partial(have_left, setting.service, 200 * number), "all requests to be over")
         assert time.monotonic() - start < 30
         assert len(setting.proxy.watches) == 3  # build pods, events, daemons
         threads_after.append(threads(setting.service))

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -153,6 +152,3 @@ def released(target: Target) -> Iterator[Release]:
         yield release
     finally:
         target.run(target.kubectl, "delete", "namespace", release.namespace, "--ignore-not-found", "--wait=false")
-
-
-RECORDED = Path(__file__).parent / "recorded"
