@@ -1,8 +1,13 @@
 """One test a fault, on a real cluster: what the client is told, how soon, and that nothing is left."""
 
 import contextlib
+import os
+import re
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -147,3 +152,93 @@ def test_17_a_commit_that_is_not_there(release: Release) -> None:
 
 def test_17_a_repository_that_is_not_there(release: Release) -> None:
     release.answer("none-such", "0" * 40).failed("BHS104")
+
+
+def test_sticky_builds_find_the_cache_of_the_commit_before(release: Release) -> None:
+    """Another ref of the same repository: another image name, the same node, and its cache."""
+    first = release.answer("first-image", "refs/heads/main")
+    assert first.end["phase"] == "ready"
+    again = release.answer("first-image", "refs/heads/main")
+    assert again.end["message"] == "Done! Found built image\n"
+    release.install({"config": {"BinderHub": {"image_prefix": f"{release.target.registry}/{release.namespace}/b-"}}})
+    with release.reached() as reached:
+        second = reached.answer("first-image", "refs/heads/main")
+        assert second.end["phase"] == "ready"
+        assert "CACHED" in second.text("building")
+        reached.nothing_left()
+    release.install()
+
+
+def test_10_the_api_server_is_away_during_a_build(release: Release) -> None:
+    """For 20 s: the process is stopped, and its clients see what a server that is gone looks like."""
+    answer, stopped = Answer(), 0.0
+    server = _api_server()
+    try:
+        for event in release.ask("slow-step"):
+            answer.events.append(event)
+            if "second 2" in event["message"] and not stopped:
+                os.kill(server, signal.SIGSTOP)
+                stopped = time.monotonic()
+                threading.Timer(20, os.kill, (server, signal.SIGCONT)).start()
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert answer.end["phase"] == "ready"
+    lines = re.findall(r"second (\d+)$", answer.text("building"), re.MULTILINE)
+    assert lines == [str(number) for number in range(1, 26)]
+
+
+def _api_server() -> int:
+    """The process id of the local cluster's API server."""
+    (found,) = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if (process / "cmdline").exists()
+        and b"kube-apiserver\0--advertise-address=10.89.0.10" in (process / "cmdline").read_bytes()
+    ]
+    return found
+
+
+def test_6_a_lost_node(release: Release) -> None:
+    """The node's kubelet is stopped, which is all that the cluster sees of a lost node."""
+    answer, lost = Answer(), 0.0
+    kubelets: list[int] = []
+    try:
+        for event in release.ask("very-slow-step"):
+            answer.events.append(event)
+            if "second 2" in event["message"] and not kubelets:
+                (pod,) = release.pods()
+                node = pod["spec"]["nodeName"]
+                kubelets = _kubelet(node)
+                for kubelet in kubelets:
+                    os.kill(kubelet, signal.SIGSTOP)
+                watcher = threading.Thread(target=lambda: until_not_ready(release, node, times), daemon=True)
+                times: list[float] = []
+                watcher.start()
+    finally:
+        ended = time.monotonic()
+        for kubelet in kubelets:
+            os.kill(kubelet, signal.SIGCONT)
+    assert node in answer.failed("BHS503")
+    lost = times[0] if times else ended
+    assert ended - lost < 15
+
+
+def until_not_ready(release: Release, node: str, times: list[float]) -> None:
+    """Note when the docker-api pod of the node is first called not ready."""
+    while not times:
+        for pod in release.pods("app.kubernetes.io/component=docker-api"):
+            conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}
+            if pod["spec"]["nodeName"] == node and conditions.get("Ready") != "True":
+                times.append(time.monotonic())
+        threading.Event().wait(0.5)
+
+
+def _kubelet(node: str) -> list[int]:
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if (process / "cmdline").exists()
+        and b"kubelet\0" in (process / "cmdline").read_bytes()
+        and f"--hostname-override={node}\0".encode() in (process / "cmdline").read_bytes()
+        and b"kube-proxy" not in (process / "cmdline").read_bytes()
+    ]
