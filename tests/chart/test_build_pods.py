@@ -69,7 +69,7 @@ def test_upstreams_executor(chart: Chart, tmp_path: Path) -> None:
 
 
 def test_builders_are_for_pods_and_daemons(chart: Chart, tmp_path: Path) -> None:
-    affinity = {"nodeAffinity": {}}
+    affinity: dict[str, object] = {"nodeAffinity": {}}
     objects = chart.render({"builders": {"architecture": "", "nodeSelector": {"a": "b"}, "affinity": affinity}})
     spec = objects.one("DaemonSet", "docker-api")["spec"]["template"]["spec"]
     config = load(objects, tmp_path).KubernetesBuildExecutor

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from bhs_engine_docker import Docker
 from bhs_pod import Wanted, lock_name, manifest, secret

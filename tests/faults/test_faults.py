@@ -200,8 +200,8 @@ def _api_server() -> int:
 
 def test_6_a_lost_node(release: Release) -> None:
     """The node's kubelet is stopped, which is all that the cluster sees of a lost node."""
-    answer, lost = Answer(), 0.0
-    kubelets: list[int] = []
+    answer, kubelets = Answer(), list[int]()
+    lost: list[float] = []
     try:
         for event in release.ask("very-slow-step"):
             answer.events.append(event)
@@ -211,16 +211,13 @@ def test_6_a_lost_node(release: Release) -> None:
                 kubelets = _kubelet(node)
                 for kubelet in kubelets:
                     os.kill(kubelet, signal.SIGSTOP)
-                watcher = threading.Thread(target=lambda: until_not_ready(release, node, times), daemon=True)
-                times: list[float] = []
-                watcher.start()
-    finally:
+                threading.Thread(target=until_not_ready, args=(release, node, lost), daemon=True).start()
         ended = time.monotonic()
+    finally:
         for kubelet in kubelets:
             os.kill(kubelet, signal.SIGCONT)
     assert node in answer.failed("BHS503")
-    lost = times[0] if times else ended
-    assert ended - lost < 15
+    assert ended - lost[0] < 15
 
 
 def until_not_ready(release: Release, node: str, times: list[float]) -> None:
