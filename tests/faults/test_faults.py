@@ -93,12 +93,16 @@ def test_9_a_build_goes_on_when_binderhub_ends(shared: Release) -> None:
 
 
 def _ready(release: Release) -> bool:
-    pods = release.pods("app.kubernetes.io/component=binderhub")
-    return any(
-        condition["type"] == "Ready" and condition["status"] == "True" and not pod["metadata"].get("deletionTimestamp")
-        for pod in pods
-        for condition in pod["status"].get("conditions", [])
-    )
+    return any(_ready_pods(release, "app.kubernetes.io/component=binderhub"))
+
+
+def _ready_pods(release: Release, selector: str) -> list[bool]:
+    """Of each pod whether it is ready, and stays."""
+    return [
+        not pod["metadata"].get("deletionTimestamp")
+        and ("Ready", "True") in [(one["type"], one["status"]) for one in pod["status"].get("conditions", [])]
+        for pod in release.pods(selector)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -198,8 +202,21 @@ def _api_server() -> int:
     return found
 
 
-def test_6_a_lost_node(release: Release) -> None:
-    """The node's kubelet is stopped, which is all that the cluster sees of a lost node."""
+APART = {
+    "nodeSelector": {"hub.jupyter.org/node-purpose": "core"},
+    "builders": {"nodeSelector": {"hub.jupyter.org/node-purpose": "user"}},
+}
+
+
+def test_6_a_lost_node(shared: Release) -> None:
+    """BinderHub is on the other node, since requests reach it through its node's kubelet."""
+    with values(shared, APART) as release:
+        lose_the_node(release)
+        until(lambda: all(_ready_pods(release, "app.kubernetes.io/component=docker-api")), "the node to be back")
+
+
+def lose_the_node(release: Release) -> None:
+    """Stop the kubelet of a build's node, which is all that the cluster sees of a lost node, until the stream ends."""
     answer, kubelets = Answer(), list[int]()
     lost: list[float] = []
     try:
