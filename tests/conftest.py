@@ -7,6 +7,7 @@ import pytest
 from firstimage import target
 from firstimage.target import Target
 from lab import cluster as lab
+from lab.wheel import check_wheel
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,12 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def lab_afterwards() -> Iterator[None]:
+def lab_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leaves this machine with a cluster if it had one before the tests, and without if not."""
     was_there = lab.present()
     yield
     if was_there:
-        lab.up()
+        lab.up(request.config.getoption("--binderhub-wheel"))
     else:
         lab.down()
 
@@ -49,7 +50,10 @@ def lab_afterwards() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def local_cluster(request: pytest.FixtureRequest, lab_afterwards: None) -> None:
     """The local cluster, running."""
-    lab.up(request.config.getoption("--binderhub-wheel"))
+    wheel = request.config.getoption("--binderhub-wheel")
+    if wheel:
+        check_wheel(wheel)
+    lab.up(wheel)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +61,8 @@ def cluster(request: pytest.FixtureRequest) -> Target:
     """The cluster that tests run on, with a registry that takes pushes."""
     option = request.config.getoption
     if option("--context"):
+        if not option("--registry"):
+            raise pytest.UsageError("With --context, name a registry to push to: --registry HOST/PATH.")
         return target.named(option("--context"), option("--registry"), None, "HEAD", tuple(option("--values")))
     request.getfixturevalue("local_cluster")
     return target.local(None, "HEAD")

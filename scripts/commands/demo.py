@@ -6,8 +6,6 @@ from pathlib import Path
 from machine.problem import Problem
 from machine.say import say
 
-PACKAGES = ("lab",)
-
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
@@ -41,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
 
 def check(options: argparse.Namespace) -> None:
     """Raise Problem where options contradict each other, or the machine or the wheel will not do."""
+    if options.context == "":
+        raise Problem("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
     if options.context:
         if not options.registry:
             raise Problem("A cluster of yours needs a registry to push to.", "Add --registry HOST/PATH.")
@@ -57,6 +57,11 @@ def check(options: argparse.Namespace) -> None:
     from lab import preconditions
 
     preconditions.check(options.binderhub_wheel)
+
+
+def packages(options: argparse.Namespace) -> tuple[str, ...]:
+    """The groups of Debian packages that the job needs."""
+    return () if options.context else ("lab",)
 
 
 def main(options: argparse.Namespace) -> int:

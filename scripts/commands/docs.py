@@ -7,7 +7,6 @@ from pathlib import Path
 from machine.paths import CLONE
 from machine.problem import Problem
 
-PACKAGES = ("docs",)
 DOCS = CLONE / "docs"
 
 
@@ -35,9 +34,16 @@ def check(options: argparse.Namespace) -> None:
     """Raise Problem for a folder or a page that is not there."""
     if not options.folder.is_dir():
         raise Problem(f"There is no folder {options.folder}.", "Name the folder of pages with --folder.")
+    if getattr(options, "context", None) == "":
+        raise Problem("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
     for page in getattr(options, "pages", ()):
         if not page.is_file():
             raise Problem(f"There is no page {page}.", "Name a Markdown file, as docs/tutorials/your-first-image.md.")
+
+
+def packages(options: argparse.Namespace) -> tuple[str, ...]:
+    """The groups of Debian packages that the job needs."""
+    return ("docs",) if options.job in ("build", "serve") else ()
 
 
 def main(options: argparse.Namespace) -> int:

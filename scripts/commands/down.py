@@ -5,8 +5,6 @@ import argparse
 from machine import checks
 from machine.say import step
 
-PACKAGES = ()
-
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
@@ -20,6 +18,11 @@ def parser() -> argparse.ArgumentParser:
 def check(_options: argparse.Namespace) -> None:
     """Raise Problem unless this is root."""
     checks.root()
+
+
+def packages(_options: argparse.Namespace) -> tuple[str, ...]:
+    """The groups of Debian packages that the job needs."""
+    return ()
 
 
 def main(_options: argparse.Namespace) -> int:

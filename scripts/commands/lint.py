@@ -4,8 +4,6 @@ import argparse
 
 from machine.problem import Problem
 
-PACKAGES = ()
-
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
@@ -22,6 +20,11 @@ def parser() -> argparse.ArgumentParser:
 
 def check(_options: argparse.Namespace) -> None:
     """Nothing can be wrong beforehand."""
+
+
+def packages(_options: argparse.Namespace) -> tuple[str, ...]:
+    """The groups of Debian packages that the job needs."""
+    return ("lab",)  # helm and actionlint are built as the cluster's programs are
 
 
 def main(options: argparse.Namespace) -> int:

@@ -6,8 +6,6 @@ from machine.paths import CHART
 from machine.problem import Problem
 from machine.say import say
 
-PACKAGES: tuple[str, ...] = ()
-
 SOURCE = CHART / "values.schema.yaml"
 TARGET = CHART / "values.schema.json"
 
@@ -21,6 +19,11 @@ def parser() -> argparse.ArgumentParser:
 
 def check(options: argparse.Namespace) -> None:
     """Nothing can be known to be wrong beforehand."""
+
+
+def packages(_options: argparse.Namespace) -> tuple[str, ...]:
+    """The groups of Debian packages that the job needs."""
+    return ()
 
 
 def main(options: argparse.Namespace) -> int:

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from machine.say import say
 
-PACKAGES = ("lab",)
-
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
@@ -30,6 +28,11 @@ def check(options: argparse.Namespace) -> None:
     from lab import preconditions
 
     preconditions.check(options.binderhub_wheel)
+
+
+def packages(_options: argparse.Namespace) -> tuple[str, ...]:
+    """The groups of Debian packages that the job needs."""
+    return ("lab",)
 
 
 def main(options: argparse.Namespace) -> int:

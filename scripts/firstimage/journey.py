@@ -1,5 +1,6 @@
 """The steps of the demonstration, and the table of what each took and proved."""
 
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 from machine.problem import Problem
+from machine.say import step
 from rich.table import Table
 
 from firstimage import build, proof, service
@@ -30,7 +32,7 @@ class Rows:
         started = time.monotonic()
         yield evidence
         self.rows.append((name, time.monotonic() - started, ", ".join(evidence)))
-        CONSOLE.print(f"  [green]✓[/] {self.rows[-1][2]}")
+        CONSOLE.print(f"  [green]✓[/] {self.rows[-1][2]}", soft_wrap=True)
 
     def show(self) -> None:
         """Print the table."""
@@ -49,7 +51,7 @@ def run(target: Target, rows: Rows) -> None:
     if target.login_url:
         with rows.step("The registry asks for a login") as evidence:
             evidence.append(_login_required(target))
-    with rows.step("Install the chart") as evidence:
+    with rows.step("Install the chart") as evidence, step("helm upgrade --install --wait"):
         # A prefix of its own, so that a further demonstration builds again instead of finding this one's image.
         service.install(target, f"{target.registry}/demo-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-")
         evidence.append(f"helm says that release {service.RELEASE} is ready")
@@ -60,7 +62,7 @@ def run(target: Target, rows: Rows) -> None:
             evidence += [outcome.image, f"built on {builder}"]
         with rows.step("Ask again") as evidence:
             evidence.append(_ask_again(address, outcome.image))
-    with rows.step("Run a pod from the image") as evidence:
+    with rows.step("Run a pod from the image") as evidence, step("pulling the image and running it"):
         ran = proof.run_elsewhere(target, outcome.image, builder)
         where = f"on {ran.node}" + ("" if ran.node != builder else ", the only node there is")
         evidence += [ran.digest, where, f"it said: {ran.said}"]
@@ -68,8 +70,6 @@ def run(target: Target, rows: Rows) -> None:
 
 def _login_required(target: Target) -> str:
     """That the registry takes nothing from strangers."""
-    import ssl
-
     trust = ssl.create_default_context(cafile=str(target.authority) if target.authority else None)
     status = httpx.get(target.login_url, verify=trust, trust_env=False).status_code
     if status != httpx.codes.UNAUTHORIZED:
@@ -95,6 +95,10 @@ def _build(target: Target, address: str) -> tuple[build.Outcome, str]:
         raise Problem(
             f"BinderHub found {outcome.image} without building it, though its name is new.",
             "This is a defect, of BinderHub's registry check most likely: please report it.",
+        )
+    if not builder:
+        raise Problem(
+            "The build's pod was gone before its node could be seen, so nothing proves where it ran.", "Run this again."
         )
     return outcome, builder
 

@@ -37,9 +37,8 @@ def run_elsewhere(target: Target, image: str, builder: str) -> Ran:
     Raises Problem when the pod has not begun to run within three minutes, or when it ends with an error.
     """
     name = f"from-image-{secrets.token_hex(3)}"
-    nodes = [node["metadata"]["name"] for node in target.get("nodes")["items"]]
-    others = [node for node in nodes if node != builder] or nodes
-    objects = [_login(target, name), _pod(name, image, others)]
+    several = len(target.get("nodes")["items"]) > 1
+    objects = [_login(target, name), _pod(name, image, avoid=builder if several else "")]
     target.run(
         target.kubectl, "apply", f"--namespace={NAMESPACE}", "--filename=-",
         given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
@@ -80,8 +79,9 @@ def _login(target: Target, name: str) -> dict[str, object]:
     }
 
 
-def _pod(name: str, image: str, nodes: list[str]) -> dict[str, object]:
-    one_of = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [nodes[0]]}]}
+def _pod(name: str, image: str, *, avoid: str) -> dict[str, object]:
+    term = {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [avoid]}]}
+    elsewhere = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -91,9 +91,7 @@ def _pod(name: str, image: str, nodes: list[str]) -> dict[str, object]:
             "automountServiceAccountToken": False,
             "imagePullSecrets": [{"name": name}],
             "terminationGracePeriodSeconds": 0,
-            "affinity": {
-                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [one_of]}}
-            },
+            "affinity": elsewhere if avoid else {},
             "containers": [{"name": "main", "image": image}],
         },
     }

@@ -1,5 +1,6 @@
 """Where the demonstration takes place: the local cluster, or one of the person's own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from machine.problem import Problem
 
 
@@ -61,7 +61,7 @@ class Target:
 
     def get(self, *arguments: str) -> Any:  # noqa: ANN401 - as JSON is
         """What `kubectl get … --output json` answers."""
-        return yaml.safe_load(self.run(self.kubectl, "get", *arguments, "--output=json"))
+        return json.loads(self.run(self.kubectl, "get", *arguments, "--output=json"))
 
 
 def local(repository: str | None, ref: str) -> Target:

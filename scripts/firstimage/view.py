@@ -17,7 +17,7 @@ CONSOLE = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty(
 
 # BuildKit repeats a layer's progress several times a second: "#9 pushing layer ea8a43d2 54MB / 116MB 3.6s".
 _PROGRESS = re.compile(r"#\d+ .*\d+(\.\d+)?[kMG]?B / \d+(\.\d+)?[kMG]?B")
-_DROPPED = re.compile(r"\(Reading database|#\d+ (sha256:\w+ )?(\d+(\.\d+)?\s*$|\.\.\.|extracting)")
+_DROPPED = re.compile(r"(#\d+ [\d.]+ )?\(Reading database|#\d+ (sha256:\w+ )?(\d+(\.\d+)?\s*$|\.\.\.|extracting)")
 
 
 class View:

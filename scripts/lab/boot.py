@@ -52,7 +52,6 @@ def start(name: str) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: cgroups.enter(name),
         )  # fmt: skip
     process.returncode = 0  # it is meant to outlive this command, which would warn of it otherwise
     (target.home / "pid").write_text(str(process.pid))
@@ -79,6 +78,7 @@ def main() -> None:
 
 def _become(target: Host) -> None:
     """Give this process's namespaces the look of a machine of its own."""
+    cgroups.enter(target.name)
     socket.sethostname(target.name)
     kept = target.home / "cgroups"
     kept.mkdir(exist_ok=True)

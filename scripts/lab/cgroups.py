@@ -34,7 +34,7 @@ def make() -> None:
 def enter(host: str) -> None:
     """Move the calling process into the host's group of daemons."""
     for hierarchy in hierarchies():
-        (hierarchy / GROUP / host / DAEMONS / "cgroup.procs").write_text(str(os.getpid()))
+        (hierarchy / GROUP / host / DAEMONS / "cgroup.procs").write_text("0")
 
 
 def processes() -> set[int]:

@@ -18,15 +18,31 @@ from machine.paths import SCRIPTS
 from machine.problem import Problem
 from machine.say import step
 
-from lab import boot, cgroups, keys, layout, mirror, network, registries, repositories, sysctls, tools, values, worker
+from lab import (
+    boot,
+    cgroups,
+    keys,
+    layout,
+    mirror,
+    network,
+    preconditions,
+    registries,
+    repositories,
+    sysctls,
+    tools,
+    values,
+    worker,
+)
 from lab.layout import HOME, HOSTS, KUBECONFIG, NODES, STATE
 from lab.process import api_answers
 from lab.run import run
 from lab.substitutes import images
 
 BEFORE = HOME / "before.json"
+TRASH = HOME.with_name(f"{HOME.name}.removed")
 START_SECONDS = 180
-RESOLV_CONFS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+ANSWER_SECONDS = 20
+STAND_IN = "stand-in"
 
 
 def up(wheel: Path | None = None) -> None:
@@ -39,11 +55,12 @@ def up(wheel: Path | None = None) -> None:
         substitutes = images(wheel)
         mirror.fill(substitutes)
         wanted = _fingerprint(mirror.keys(substitutes))
-        if state().get("fingerprint") == wanted and running():
-            repositories.make()
-            return
         if present():
-            with step("removing the cluster that was there"):
+            reason = _unfit(wanted)
+            if not reason:
+                repositories.make()
+                return
+            with step(f"removing the cluster that is there, since {reason}"):
                 _remove()
         try:
             _raise(wanted, wheel)
@@ -65,16 +82,12 @@ def running() -> bool:
 
 def present() -> bool:
     """Whether there is any trace of a cluster, running or not."""
-    return HOME.exists() or network.present() or bool(cgroups.processes())
+    return HOME.exists() or TRASH.exists() or network.present() or bool(cgroups.processes())
 
 
 def state() -> dict[str, Any]:
     """What `up` wrote down about the cluster; empty when there is none."""
-    try:
-        found: dict[str, Any] = json.loads(STATE.read_text())
-    except FileNotFoundError:
-        return {}
-    return found
+    return _read(STATE)
 
 
 def description() -> str:
@@ -113,9 +126,9 @@ def _fingerprint(image_keys: dict[str, str]) -> str:
 
 
 def _raise(fingerprint: str, wheel: Path | None) -> None:
-    HOME.mkdir(mode=0o711, parents=True)
-    BEFORE.write_text(json.dumps({"sysctls": sysctls.current(), "network": network.before()}))
-    resolv_conf = _resolv_conf()
+    HOME.mkdir(mode=0o700, parents=True)  # disks and files in it hold secrets
+    _write(BEFORE, {"sysctls": sysctls.current(), "network": network.before()})
+    resolv_conf = preconditions.resolv_conf()
     programs = tools.folder()
     with step("network, keys and configuration"):
         sysctls.set_wanted()
@@ -141,17 +154,47 @@ def _raise(fingerprint: str, wheel: Path | None) -> None:
         kubectl("wait", "node", "--all", "--for=condition=Ready", f"--timeout={START_SECONDS}s")
         kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={START_SECONDS}s")
         _until(lambda: all(map(worker.services_work, NODES)), "kube-proxy")
-    STATE.write_text(
-        json.dumps(
-            {"fingerprint": fingerprint, "binderhub": wheel.name if wheel else "stand-in", "programs": str(programs)}
-        )
-    )
+    binderhub = wheel.name if wheel else STAND_IN
+    _write(STATE, {"fingerprint": fingerprint, "binderhub": binderhub, "programs": str(programs)})
+
+
+def _unfit(wanted: str) -> str:
+    """Why the cluster that is there cannot be used as it is; empty where it can."""
+    found = state()
+    if not found:
+        return "it was not raised to its end"
+    if found.get("fingerprint") != wanted:
+        return f"it is of another clone or another BinderHub ({found.get('binderhub')})"
+    if not all(boot.first_process(host.name) for host in HOSTS):
+        return "one of its hosts is off"
+    deadline = time.monotonic() + ANSWER_SECONDS  # a machine under load may answer late
+    while not api_answers():
+        if time.monotonic() > deadline:
+            return f"its API server has not answered for {ANSWER_SECONDS} s"
+        time.sleep(0.5)
+    return ""
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Write `content` whole or not at all."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(content))
+    new.rename(file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What `_write` wrote; empty where there is nothing that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
 
 
 def _remove() -> None:
     if not present():
         return
-    saved = json.loads(BEFORE.read_text()) if BEFORE.exists() else None
+    saved = _read(BEFORE)
     deadline = time.monotonic() + 20
     while pids := cgroups.processes() | _namespace_processes():
         if time.monotonic() > deadline:
@@ -169,10 +212,9 @@ def _remove() -> None:
         sysctls.restore(saved["sysctls"])
     if HOME.exists():
         # Renamed first: an interrupted removal must not leave something that looks like a cluster.
-        trash = HOME.with_name(f"{HOME.name}.removed")
-        shutil.rmtree(trash, ignore_errors=True)
-        HOME.rename(trash)
-    shutil.rmtree(HOME.with_name(f"{HOME.name}.removed"), ignore_errors=True)
+        shutil.rmtree(TRASH, ignore_errors=True)
+        HOME.rename(TRASH)
+    shutil.rmtree(TRASH, ignore_errors=True)
 
 
 def _namespace_processes() -> set[int]:
@@ -208,19 +250,6 @@ def _manifests() -> str:
         git_name=layout.GIT_NAME,
         registry_address=layout.REGISTRY_ADDRESS,
         registry_name=layout.REGISTRY_NAME,
-    )
-
-
-def _resolv_conf() -> str:
-    """The first file of name servers that a node can reach: one on loopback answers this machine alone."""
-    for file in map(Path, RESOLV_CONFS):
-        lines = file.read_text().splitlines() if file.exists() else []
-        servers = [line.split()[1] for line in lines if line.startswith("nameserver ")]
-        if servers and not any(server.startswith(("127.", "::1")) for server in servers):
-            return str(file)
-    raise Problem(
-        "This machine's name server listens on loopback, where the cluster's nodes cannot reach it.",
-        f"Write a file with a reachable name server as one of {', '.join(RESOLV_CONFS)}.",
     )
 
 

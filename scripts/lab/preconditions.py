@@ -4,6 +4,7 @@ from pathlib import Path
 
 from machine import checks
 from machine.paths import cache
+from machine.problem import Problem
 
 from lab import tools
 from lab.layout import HOME
@@ -13,9 +14,15 @@ COLD_GIB = 18
 WARM_GIB = 5
 
 
+RESOLV_CONFS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+
+
 def check(wheel: Path | None = None) -> None:
-    """Raise Problem for: not root, no or an old Go when something is to be built, too little disk, a wrong wheel."""
+    """Raise Problem for: not root, no name server, no or an old Go when something is to be built, too little
+    disk, a wrong wheel.
+    """
     checks.root()
+    resolv_conf()
     if not tools.built():
         tools.check_go()
     checks.disk(cache(), WARM_GIB if tools.built() else COLD_GIB)
@@ -24,3 +31,16 @@ def check(wheel: Path | None = None) -> None:
         from lab.wheel import check_wheel
 
         check_wheel(wheel)
+
+
+def resolv_conf() -> str:
+    """The first file of name servers that a node can reach: one on loopback answers this machine alone."""
+    for file in map(Path, RESOLV_CONFS):
+        lines = file.read_text().splitlines() if file.exists() else []
+        servers = [line.split()[1] for line in lines if line.startswith("nameserver ")]
+        if servers and not any(server.startswith(("127.", "::1")) for server in servers):
+            return str(file)
+    raise Problem(
+        "This machine's name server listens on loopback, where the cluster's nodes cannot reach it.",
+        f"Write a file with a reachable name server as one of {', '.join(RESOLV_CONFS)}.",
+    )

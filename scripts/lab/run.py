@@ -15,7 +15,7 @@ def run(*command: str, given: str = "", cwd: Path | None = None) -> str:
     if done.returncode:
         raise Problem(
             f"`{' '.join(command)}` failed ({done.returncode}):\n{(done.stdout + done.stderr).strip()[-2000:]}",
-            "Run `./scripts/down`, then this again; if it stays, this is a defect of the lab: please report it.",
+            "Mend what it says, then run this again; if it says nothing that you can mend, please report it.",
         )
     return done.stdout
 

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine.paths import SCRIPTS, cache
+from machine.paths import SCRIPTS, cache, is_complete, mark_complete
 from machine.problem import Problem
 from machine.say import say, step
 
@@ -98,7 +98,7 @@ def folder() -> Path:
 
 def built() -> bool:
     """Whether the cache holds the programs of this key already."""
-    return (_folder() / "complete").exists()
+    return is_complete(_folder())
 
 
 def build() -> None:
@@ -123,7 +123,7 @@ def build() -> None:
                     _build(one, destination)
                 done.touch()
         _build_pause(destination)
-        (destination / "complete").touch()
+        mark_complete(destination, "bin-*")
 
 
 def check_go() -> None:
@@ -132,11 +132,13 @@ def check_go() -> None:
     go = shutil.which("go")
     if not go:
         raise Problem("Go is not on PATH.", f"Install Go {wanted} or newer as https://go.dev/doc/install says.")
-    text = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
+    # Asked where a go.mod is: a Go that brings newer ones along by itself answers with the one that it would take.
+    asked = [go, "env", "GOVERSION"]
+    text = subprocess.run(asked, cwd=GO / "kubernetes", capture_output=True, text=True, check=False).stdout
     found = re.match(r"go(\d+)\.(\d+)", text)
-    if found and (int(found[1]), int(found[2])) < GO_NEEDED:
+    if not found or (int(found[1]), int(found[2])) < GO_NEEDED:
         raise Problem(
-            f"Go is {text.strip().removeprefix('go')}, too old.",
+            f"Go is {text.strip().removeprefix('go') or 'of a version that it does not tell'}, too old.",
             f"Install Go {wanted} or newer as https://go.dev/doc/install says.",
         )
 

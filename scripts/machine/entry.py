@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 from typing import Protocol, cast
 
@@ -13,17 +14,17 @@ from machine.say import say
 class Command(Protocol):
     """A module in `commands`. Its imports at the top are of the standard library and `machine` alone."""
 
-    PACKAGES: tuple[str, ...]
-    """Groups of Debian packages that the command needs, see machine.packages.
-
-    A module may also have `FORWARDS = True`: what its parser does not know is then in `options.further`.
-    """
+    FORWARDS: bool
+    """May be missing. Where it is true, what the parser does not know is in `options.further`."""
 
     def parser(self) -> argparse.ArgumentParser:
         """The options; asked before anything is installed."""
 
     def check(self, options: argparse.Namespace) -> None:
         """Raise Problem for what can be known to be wrong before anything is installed."""
+
+    def packages(self, options: argparse.Namespace) -> tuple[str, ...]:
+        """The groups of Debian packages that the job needs, see machine.packages."""
 
     def main(self, options: argparse.Namespace) -> int:
         """Do the job and return the exit code; runs inside the environment."""
@@ -40,10 +41,11 @@ def run(name: str) -> int:
     if further and not getattr(command, "FORWARDS", False):
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     options.further = further
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was begun is cleaned up
     try:
         command.check(options)
-        paths.cache().mkdir(parents=True, exist_ok=True)
-        packages.install((*command.PACKAGES, "python"))
+        _make_cache()
+        packages.install((*command.packages(options), "python"))
         environment.enter()
         return command.main(options)
     except Problem as problem:
@@ -54,3 +56,14 @@ def run(name: str) -> int:
         return 130
     finally:
         sys.stdout.flush()
+
+
+def _make_cache() -> None:
+    folder = paths.cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(
+            f"The cache {folder} cannot be made: {error.strerror}.",
+            "Set XDG_CACHE_HOME to a folder that you can write to.",
+        ) from error

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine.paths import LOCK_FILE, cache
+from machine.paths import LOCK_FILE, cache, is_complete, mark_complete
 from machine.problem import Problem
 from machine.say import say, step
 
@@ -16,17 +16,17 @@ from machine.say import say, step
 def make(lock_file: Path, purpose: str) -> Path:
     """The folder of a virtual environment with exactly the packages of `lock_file`, made if it is not there.
 
-    It is keyed by the lock file and the interpreter, made in a folder beside its own and renamed when whole,
-    so that an interrupted run leaves nothing that looks finished. Raises Problem when pip fails.
+    It is keyed by the lock file and the interpreter, and marked when whole, so that an interrupted run leaves nothing
+    that looks finished. Raises Problem when pip fails.
     """
     interpreter = base_interpreter()
     key = hashlib.sha256(lock_file.read_bytes() + f"{sys.version}{interpreter}".encode()).hexdigest()[:16]
     folder = cache() / f"venv-{purpose}-{key}"
-    if (folder / "complete").exists():
+    if is_complete(folder):
         return folder
     with (cache() / "venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / "complete").exists():
+        if is_complete(folder):
             return folder
         # A virtual environment cannot be moved (its scripts name their interpreter), hence a mark instead of a rename.
         shutil.rmtree(folder, ignore_errors=True)
@@ -46,14 +46,13 @@ def make(lock_file: Path, purpose: str) -> Path:
                     str(lock_file),
                 ]
             )
-        (folder / "complete").touch()
+        mark_complete(folder, f"venv-{purpose}-*")
     return folder
 
 
 def base_interpreter() -> str:
     """The interpreter that environments are made with: the same from inside one as from outside."""
-    found: str = vars(sys)["_base_executable"]
-    return found
+    return str(Path(vars(sys)["_base_executable"]).resolve())
 
 
 def enter() -> None:

@@ -37,19 +37,22 @@ def test_every_step_of_the_demonstration_holds(cluster: Target) -> None:
     built = re.search(r"(\S+), built on (\S+)", evidence["Build and push"])
     assert built
     assert built[1].startswith(f"{cluster.registry}/demo-")
-    ran = re.search(r"(sha256:[0-9a-f]{64}), on (\S+),", evidence["Run a pod from the image"])
+    ran = re.search(r"(sha256:[0-9a-f]{64}), on ([^\s,]+)", evidence["Run a pod from the image"])
     assert ran
-    assert ran[2] != built[2]
-    assert "Hello from the first image" in evidence["Run a pod from the image"]
+    assert ran[2] != built[2] or len(cluster.get("nodes")["items"]) == 1
+    if "first-image" in cluster.repository:
+        assert "Hello from the first image" in evidence["Run a pod from the image"]
     assert evidence["Ask again"].startswith("answered from the registry")
     assert build_pods(cluster) == []
 
 
 @pytest.mark.local
 @pytest.mark.usefixtures("local_cluster")
-def test_the_script_twice_in_a_row() -> None:
+def test_the_script_twice_in_a_row(request: pytest.FixtureRequest) -> None:
+    wheel = request.config.getoption("--binderhub-wheel")
+    given = ["--binderhub-wheel", str(wheel.resolve())] if wheel else []
     for _ in range(2):
-        done = subprocess.run([SCRIPTS / "demo"], capture_output=True, text=True, check=False, timeout=400)
+        done = subprocess.run([SCRIPTS / "demo", *given], capture_output=True, text=True, check=False, timeout=400)
         assert done.returncode == 0, done.stderr
         assert "From a Git repository to a pod" in done.stderr
 
@@ -91,7 +94,7 @@ def test_a_push_without_a_login_fails_and_says_so(installed: Target) -> None:
 
 
 def test_a_repository_that_is_not_there_fails_and_says_so(installed: Target) -> None:
-    repository = installed.repository.replace("first-image", "no-such-repository")
+    repository = f"{installed.repository.removesuffix('.git')}-that-nobody-made.git"
     with service.reached(installed) as binderhub, pytest.raises(Problem, match="The build failed"):
         build.request(build.url(binderhub, repository, "HEAD"), lambda _event: None)
 

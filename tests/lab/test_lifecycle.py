@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from firstimage import service, target
-from lab import boot, cgroups, layout
+from lab import boot, cgroups, layout, registries
 from lab import cluster as lab
 from machine.paths import SCRIPTS
 from machine.problem import Problem
@@ -93,6 +93,31 @@ def test_up_replaces_a_cluster_that_another_clone_made_differently() -> None:
     assert boot.first_process("node1") != node
 
 
+def test_a_cluster_whose_notes_are_torn_is_replaced_and_removed() -> None:
+    lab.up()
+    layout.STATE.write_text('{"fingerprint": "to')
+    lab.up()
+    assert lab.running()
+    lab.BEFORE.write_text('{"sysctls"')
+    lab.down()
+    assert not lab.present()
+
+
+def test_what_an_interrupted_down_left_is_removed() -> None:
+    lab.down()
+    lab.TRASH.mkdir()
+    lab.down()
+    assert not lab.TRASH.exists()
+
+
+def test_nobody_else_can_read_what_the_cluster_keeps() -> None:
+    lab.up()
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat"]
+    for file in (layout.CONTROL.home / "disk.img", layout.KUBECONFIG, registries.PASSWORD):
+        assert file.exists()
+        assert subprocess.run([*nobody, file], capture_output=True, check=False).returncode != 0
+
+
 def test_up_again_changes_nothing() -> None:
     lab.up()
     before = {host.name: boot.first_process(host.name) for host in layout.HOSTS}
@@ -118,13 +143,14 @@ def interrupted() -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_up_interrupted_in_the_middle_ends_with_a_sentence_and_works_again(
-    interrupted: subprocess.Popen[str],
+    interrupted: subprocess.Popen[str], how: signal.Signals
 ) -> None:
     assert interrupted.stderr
     while "control plane" not in interrupted.stderr.readline():
         assert interrupted.poll() is None
-    os.killpg(interrupted.pid, signal.SIGINT)
+    os.killpg(interrupted.pid, how)
     _, said = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130
     assert "Run the same command again" in said

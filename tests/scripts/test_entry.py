@@ -1,12 +1,16 @@
 """How the scripts meet a person: help first, sentences for what is wrong, nothing half-made."""
 
 import os
+import shutil
 import subprocess
+import tempfile
+import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine import environment, packages
+from machine import environment, packages, paths
 from machine.paths import LOCK_FILE, SCRIPTS
 from machine.problem import Problem
 
@@ -57,13 +61,53 @@ def test_further_arguments_of_test_reach_pytest() -> None:
     assert "unrecognized arguments: --no-such-option" in done.stderr
 
 
+@pytest.fixture
+def readable_scripts() -> Iterator[Path]:
+    """A copy of the scripts where anybody can read it, as a clone below /root is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(SCRIPTS, Path(folder) / "scripts")
+        yield Path(folder) / "scripts"
+
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
 @pytest.mark.parametrize("name", ["up", "down", "demo", "test"])
-def test_who_is_not_root_is_told(name: str, tmp_path: Path) -> None:
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    done = run(*nobody, system_python(), "-B", SCRIPTS / name, XDG_CACHE_HOME=str(tmp_path))
+def test_who_is_not_root_is_told(name: str, readable_scripts: Path, tmp_path: Path) -> None:
+    done = run(*NOBODY, "/usr/bin/python3", "-B", readable_scripts / name, XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "needs root" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_made_is_told(readable_scripts: Path) -> None:
+    done = run(*NOBODY, "/usr/bin/python3", "-B", readable_scripts / "lint", XDG_CACHE_HOME="/nonexistent/cache")
+    assert done.returncode == 1
+    assert "Set XDG_CACHE_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_context_is_refused() -> None:
+    done = run(SCRIPTS / "demo", "--context=")
+    assert done.returncode == 1
+    assert "--context is empty" in done.stderr
+
+
+def test_folders_of_the_cache_that_nothing_uses_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders = [paths.cache() / f"bin-{name}" for name in ("new", "used", "old", "unfinished")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    long_ago = time.time() - paths.KEPT_SECONDS - 60
+    for folder in folders[1:3]:
+        (folder / "complete").touch()
+        os.utime(folder / "complete", (long_ago, long_ago))
+    assert paths.is_complete(folders[1])
+
+    paths.mark_complete(folders[0], "bin-*")
+
+    assert [folder.name for folder in folders if folder.exists()] == ["bin-new", "bin-used", "bin-unfinished"]
 
 
 def test_without_go_and_without_programs_up_says_how_to_get_go(tmp_path: Path) -> None:
