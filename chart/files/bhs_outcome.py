@@ -36,7 +36,7 @@ _GIT = (
 _PUSH = (
     ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
     ("BHS602", r"\b413\b|[Ee]ntity [Tt]oo [Ll]arge|blob upload invalid.*too large"),
-    ("BHS603", r"\b429\b|[Tt]oo ?[Mm]any ?[Rr]equests|toomanyrequests"),
+    ("BHS603", r"\b429\b|(?i:too ?many ?requests)"),
     (
         "BHS601",
         r"\b40[13] (?:Unauthorized|Forbidden)|\bunauthorized\b|\bdenied\b|no basic auth credentials|insufficient_scope"
