@@ -29,8 +29,9 @@ c.BinderHub.build_class = "bhs_executor.ServiceBuildExecutor"
 c.BinderHub.build_cleaner_class = None
 c.KubernetesBuildExecutor.docker_host = "unix://{SOCKET}"
 c.KubernetesBuildExecutor.push_secret = "push"
-c.KubernetesBuildExecutor.start_timeout = 3
+c.KubernetesBuildExecutor.start_timeout = 60
 """
+IMPATIENT = "c.KubernetesBuildExecutor.start_timeout = 3\n"
 
 
 @dataclass

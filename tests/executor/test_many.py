@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from contract.service import Service, new_ref, until
 from executor.api_server import RUNS, ended
-from executor.conftest import URL, Setting
+from executor.conftest import IMPATIENT, URL, Setting
 from executor.proxy import Log
 from executor.test_requests import failed, line, messages, until_event
 
@@ -127,6 +127,7 @@ def test_the_watch_breaks_and_expires(setting: Setting) -> None:
     assert events[-1]["phase"] == "ready"
 
 
+@pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
 def test_the_api_server_is_away(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()

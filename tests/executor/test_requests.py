@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from contract.service import Stream, new_ref, until
 from executor.api_server import RUNS, WAITS, ended
-from executor.conftest import URL, Setting
+from executor.conftest import IMPATIENT, URL, Setting
 
 WAITING = {"phase": "waiting", "message": "Waiting for build to start...\n"}
 
@@ -104,6 +104,7 @@ def test_lines_that_are_no_json_object(setting: Setting, raw: bytes, message: st
     assert events[-1]["phase"] == "ready"
 
 
+@pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
 def test_unschedulable_is_told_and_bounded(setting: Setting) -> None:
     with setting.build() as stream:
         pod = setting.namespace.pod()
@@ -117,6 +118,7 @@ def test_unschedulable_is_told_and_bounded(setting: Setting) -> None:
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
 
 
+@pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
 def test_no_daemon_is_told_and_bounded(setting: Setting) -> None:
     setting.namespace.daemon_ready(False)
     with setting.build() as stream:
