@@ -40,9 +40,6 @@ def listing() -> dict[str, list[str]]:
         "loop devices": _run("losetup", "--all", "--noheadings", "--output=NAME,BACK-FILE"),
         "kernel settings": _settings(),
         "files": sorted(f"{folder}/{name}" for folder in FOLDERS for name in _names(folder)),
-        "listening sockets": [
-            line.split()[3] for line in _run("ss", "--listening", "--tcp", "--numeric", "--no-header")
-        ],
     }
 
 
