@@ -46,6 +46,7 @@ def _existing(c: Any, registry: dict[str, str]) -> tuple[str, str]:  # noqa: ANN
             "Make it with `kubectl create secret docker-registry`."
         )
     if key == DOCKERCONFIGJSON:
+        c.ServiceBuildExecutor.push_secret_key = DOCKERCONFIGJSON
         c.BinderHub.build_class = "bhs_push_secret.DockerConfigJsonExecutor"
     login = _login(json.loads((folder / key).read_text(encoding="utf-8")), registry["authKey"])
     if not login:

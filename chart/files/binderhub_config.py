@@ -1,6 +1,7 @@
-"""What BinderHub reads with --config: the values `registry`, `config` and `extraConfig` of the chart.
+"""What BinderHub reads with --config: values of the chart, as configuration.
 
-What `registry` says comes first. `config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default.
+`registry` comes first, then `buildPods` and `builders`, which become traits of the class that makes build pods.
+`config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default, and so overrides what came before.
 Then the snippets of `extraConfig` run as Python, ordered by their keys. They see `c` and `get_chart_config`, and what
 snippets before them defined.
 """
@@ -47,6 +48,40 @@ sys.path.append(str(Path(__file__).parent))
 import bhs_registry_login  # noqa: E402 - the path is set above
 
 bhs_registry_login.configure(c, Path(__file__).parent)
+
+if get_chart_config("buildPods.executor") != "upstream":
+    c.BinderHub.build_class = "bhs_executor.ServiceBuildExecutor"
+    c.BinderHub.build_cleaner_class = "bhs_cleaner.ServiceKubernetesCleaner"
+    c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
+    _traits = {
+        "tolerations": "tolerations",
+        "priorityClassName": "priority_class_name",
+        "labels": "labels",
+        "annotations": "annotations",
+        "extraEnv": "extra_env",
+        "extraVolumes": "extra_volumes",
+        "extraVolumeMounts": "extra_volume_mounts",
+        "initContainers": "init_containers",
+        "startTimeoutSeconds": "start_timeout",
+        "deadlineSeconds": "deadline",
+        "imagePullPolicy": "image_pull_policy",
+        "serviceAccountName": "service_account_name",
+        "resources": "resources",
+        "imagePullSecrets": "image_pull_secrets",
+    }
+else:
+    _traits = {"resources": "resources", "imagePullSecrets": "image_pull_secrets"}
+for _value_name, _name in _traits.items():
+    if get_chart_config(f"buildPods.{_value_name}"):
+        c.KubernetesBuildExecutor[_name] = get_chart_config(f"buildPods.{_value_name}")
+
+_nodes = dict(get_chart_config("builders.nodeSelector") or {})
+if get_chart_config("builders.architecture"):
+    _nodes.setdefault("kubernetes.io/arch", get_chart_config("builders.architecture"))
+if _nodes:
+    c.KubernetesBuildExecutor.node_selector = _nodes
+if get_chart_config("builders.affinity") and get_chart_config("buildPods.executor") != "upstream":
+    c.KubernetesBuildExecutor.affinity = get_chart_config("builders.affinity")
 
 for _section, _traits in (get_chart_config("config") or {}).items():
     for _name, _value in (_traits or {}).items():

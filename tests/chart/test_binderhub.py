@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from machine.paths import CHART
 from values.rendering import Chart, Object, Objects
 
 
@@ -29,7 +30,8 @@ def test_the_config_that_the_command_names_is_mounted(defaults: Objects) -> None
     (volume,) = pod(defaults)["spec"]["volumes"]
     assert mount == {"name": volume["name"], "mountPath": "/etc/binderhub/mounted-secret/", "readOnly": True}
     secret = defaults.one("Secret", volume["secret"]["secretName"])
-    assert {"chart-config.yaml", "binderhub_config.py"} <= set(secret["stringData"])
+    modules = {file.name for file in (CHART / "files").glob("*.py")}
+    assert {"chart-config.yaml", *modules} <= set(secret["stringData"])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_environment_names_are_upstreams(chart: Chart) -> None:
     objects = chart.render({"extraCredentials": {"googleServiceAccountKey": '{"a": 1}'}})
     told = {entry.pop("name"): entry for entry in container(objects)["env"]}
     of_the_pod = {"valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
-    del told["DOCKER_API_SOCKET"]
+    del told["DOCKER_API_SOCKET"], told["DOCKER_API_SELECTOR"]
     assert told == {
         "PUSH_SECRET_NAME": {"value": "build-pods-docker-config"},
         "HELM_RELEASE_NAME": {"value": "rel"},

@@ -6,9 +6,21 @@ from chart.mount import Mount
 
 def test_the_defaults(mount: Mount) -> None:
     config = mount.load({})
-    assert config.BinderHub == {"base_url": "/", "port": 8585, "enable_api_only_mode": True}
+    assert config.BinderHub == {
+        "base_url": "/",
+        "port": 8585,
+        "enable_api_only_mode": True,
+        "build_class": "bhs_executor.ServiceBuildExecutor",
+        "build_cleaner_class": "bhs_cleaner.ServiceKubernetesCleaner",
+        "registry_class": "bhs_registry.ServiceDockerRegistry",
+    }
     assert config.KubernetesBuildExecutor.pop("build_image").startswith("quay.io/jupyterhub/repo2docker:")
+    keys = [toleration["key"] for toleration in config.KubernetesBuildExecutor.pop("tolerations")]
+    assert keys == ["hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated"]
     assert config.KubernetesBuildExecutor == {
+        "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        "start_timeout": 900,
+        "node_selector": {"kubernetes.io/arch": "amd64"},
         "push_secret": "the-push-secret",
         "docker_host": "unix:///run/somewhere/docker-api.sock",
     }
@@ -84,7 +96,7 @@ def test_a_snippet_of_the_chart_can_be_taken_out(mount: Mount) -> None:
         ('get_chart_config("custom.nowhere", {"x": 2})', {"x": 2}),
         ('get_chart_config("custom.a.b.c", default="d")', "d"),
         ('get_chart_config("service.port", "not ours to read")', "not ours to read"),
-        ("sorted(get_chart_config())", ["config", "custom", "extraConfig"]),
+        ("sorted(get_chart_config())", ["buildPods", "builders", "config", "custom", "extraConfig"]),
     ],
 )
 def test_snippets_read_the_charts_values(mount: Mount, call: str, answer: object) -> None:

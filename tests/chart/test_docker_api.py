@@ -71,7 +71,7 @@ def test_its_values_reach_its_pod_and_binderhubs_do_not(chart: Chart) -> None:
         "imagePullSecrets": [{"name": "s"}],
         "initContainers": [{"name": "first", "image": "i"}],
         "securityContext": {"fsGroup": 1},
-        "nodeSelector": {"n": "o"},
+        "nodeSelector": {"kubernetes.io/arch": "amd64", "n": "o"},
         "affinity": {"nodeAffinity": {}},
     }.items() <= spec.items()
     assert "tolerations" not in spec

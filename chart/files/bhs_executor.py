@@ -1,0 +1,217 @@
+"""The classes that BinderHub is configured with: what it calls, and what answers it.
+
+A request costs no thread: `submit` returns at once, and a task on the main loop hands the build's events on.
+"""
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from bhs_api import Api
+from bhs_audit import asker, told
+from bhs_build import Build
+from bhs_builds import Builds
+from bhs_cluster import Cluster
+from bhs_engine_docker import Docker
+from bhs_faults import Failure
+from bhs_pod import Wanted
+from bhs_process import configuration, release
+from binderhub.build import KubernetesBuildExecutor, ProgressEvent
+from binderhub.utils import rendezvous_rank
+from traitlets import Bool, Dict, Integer, List, Unicode
+
+HEARTBEAT_SECONDS = 10.0
+"""After so long without an event an empty one is sent: BinderHub sees only then that a client has left."""
+BACKLOG = 100
+"""Events that may wait for a client that does not read."""
+FULL_SECONDS = 0.05
+
+Kind, Status = ProgressEvent.Kind, ProgressEvent.BuildStatus
+_builds: dict[tuple[int, str], Builds] = {}
+
+
+class StreamEnds(Exception):  # noqa: N818 - not an error: the one way to end a stream of BinderHub's
+    """The stream has told its failure and ends."""
+
+
+class ServiceBuildExecutor(KubernetesBuildExecutor):
+    """One request for a build. Ends with `ready`, or with one `failed` event that has a code."""
+
+    sticky_builds = Bool(True, config=True, help="Prefer one node for all builds of a repository, for its cache.")
+    push_secret_key = Unicode("config.json", config=True, help="The key of push_secret that holds a docker config.")
+    start_timeout = Integer(900, config=True, help="Seconds that a pod may wait for a node, or for its daemon.")
+    deadline = Integer(0, config=True, help="Seconds that a build pod may run; 0 is without bound.")
+    tolerations: Any = List(config=True, help="Tolerations of build pods.")
+    affinity = Dict(config=True, help="Affinity of build pods; preferences for builds are added.")
+    priority_class_name = Unicode("", config=True, help="Priority class of build pods.")
+    labels = Dict(config=True, help="Further labels of build pods.")
+    annotations = Dict(config=True, help="Annotations of build pods.")
+    extra_env: Any = List(config=True, help="Environment of both containers, as Kubernetes writes it.")
+    extra_volumes: Any = List(config=True, help="Further volumes of build pods.")
+    extra_volume_mounts: Any = List(config=True, help="Further mounts of both containers.")
+    init_containers: Any = List(config=True, help="Containers that run before the repository is fetched.")
+    image_pull_policy = Unicode("", config=True, help="When build_image is pulled; empty is Kubernetes' default.")
+    service_account_name = Unicode("", config=True, help="Service account of build pods; its token is not mounted.")
+
+    def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
+        """Made by BinderHub on the main loop: once at its start, and once for each request."""
+        super().__init__(**traits)
+        self._who = asker() if self.q is not None else ""
+        self._ending = False
+        self._feeding: asyncio.Task[None] | None = None
+        self._since = time.monotonic()
+
+    def submit(self) -> None:
+        """Begin, on the main loop."""
+        self.main_loop.add_callback(self._begin)
+
+    def stream_logs(self) -> None:
+        """Called after the failure was told: raising is what ends the stream."""
+        raise StreamEnds
+
+    def progress(self, kind: Any, payload: Any) -> None:  # noqa: ANN401 - BinderHub's signature
+        """Hand an event to the request; what BinderHub says of the exception of `stream_logs` is not shown."""
+        if self._ending:
+            kind, payload = Kind.BUILD_STATUS_CHANGE, Status.PENDING
+        super().progress(kind, payload)
+
+    def stop(self) -> None:
+        """The request is over."""
+        super().stop()
+        if self._feeding:
+            self._feeding.cancel()
+
+    def _begin(self) -> None:
+        if not self.stop_event.is_set():
+            self._feeding = asyncio.get_running_loop().create_task(self._feed())
+
+    async def _feed(self) -> None:
+        outcome, build = "left", None
+        try:
+            try:
+                found = self._shared().get(self._wanted(), self._engine(), self._preferred)
+                if isinstance(found, Build):
+                    build = found
+                    await self._hand_on(build)
+                    failed = build.outcome.event() if build.outcome else None
+                else:
+                    failed = found
+            except Exception as wrong:
+                self.log.exception("The executor failed")
+                failed = Failure("BHS803", {"detail": f"{type(wrong).__name__}: {wrong}"}).event()
+            outcome = str(failed["code"]) if failed else "ready"
+            await self._room()
+            if failed:
+                self._put(Kind.LOG_MESSAGE, json.dumps(failed))
+                self._ending = True
+                self._put(Kind.BUILD_STATUS_CHANGE, Status.RUNNING)  # has BinderHub call stream_logs
+            else:
+                self._put(Kind.BUILD_STATUS_CHANGE, Status.BUILT)
+        finally:
+            self._audit(outcome, build)
+
+    async def _hand_on(self, build: Build) -> None:
+        """All events of the build, as fast as the client takes them."""
+        changed = build.join()
+        try:
+            place = build.tape.first
+            while True:
+                changed.clear()
+                while place < build.tape.end:
+                    await self._room()
+                    if place < build.tape.first:
+                        lost = (
+                            f"({build.tape.first - place} lines were skipped: they came faster than they were read.)\n"
+                        )
+                        self._put(Kind.LOG_MESSAGE, json.dumps({"phase": build.phase, "message": lost}))
+                        place = build.tape.first
+                    self._put(Kind.LOG_MESSAGE, build.tape.get(place))
+                    place += 1
+                if build.over:
+                    return
+                try:
+                    await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    if not self.q.qsize():
+                        self._put(Kind.LOG_MESSAGE, json.dumps({"phase": build.phase, "message": ""}))
+        finally:
+            build.leave(changed)
+
+    async def _room(self) -> None:
+        while self.q.qsize() >= BACKLOG:
+            await asyncio.sleep(FULL_SECONDS)
+
+    def _put(self, kind: Any, payload: Any) -> None:  # noqa: ANN401 - BinderHub's types
+        self.q.put_nowait(ProgressEvent(kind, payload))
+
+    def _audit(self, outcome: str, build: Build | None) -> None:
+        told(
+            "request",
+            who=self._who,
+            repo=self.repo_url,
+            ref=self.ref,
+            image=self.image_name,
+            name=build.key if build else self.name,
+            node=build.node if build else "",
+            outcome=outcome if outcome in ("ready", "left") else "failed",
+            code="" if outcome in ("ready", "left") else outcome,
+            seconds=round(time.monotonic() - self._since, 1),
+            digest=build.digest if build else "",
+        )
+
+    def _shared(self) -> Builds:
+        loop = asyncio.get_running_loop()
+        key = (id(loop), self.namespace)
+        if key not in _builds:
+            cluster = Cluster(Api(configuration()), loop, self.namespace, release())
+            selector = os.environ.get("DOCKER_API_SELECTOR", "")
+            if selector:
+                cluster.watch_daemons(os.environ.get("NAMESPACE") or self.namespace, selector)
+            _builds[key] = Builds(cluster, getattr(self.parent, "concurrent_build_limit", 32))
+        return _builds[key]
+
+    def _engine(self) -> Docker:
+        path = urlsplit(self.docker_host or "").path
+        return Docker(path, path == os.environ.get("DOCKER_API_SOCKET"))
+
+    def _preferred(self) -> str:
+        nodes = self._shared().cluster.nodes_with_daemon() if self.sticky_builds else []
+        return str(rendezvous_rank(nodes, self.repo_url)[0]) if nodes else ""
+
+    def _wanted(self) -> Wanted:
+        spec = {
+            "tolerations": self.tolerations,
+            "nodeSelector": self.node_selector,
+            "imagePullSecrets": [{"name": name} for name in self.image_pull_secrets],
+            "priorityClassName": self.priority_class_name,
+            "serviceAccountName": self.service_account_name,
+            "activeDeadlineSeconds": self.deadline,
+        }
+        return Wanted(
+            name=self.name,
+            owner=release(),
+            namespace=self.namespace,
+            repo=self.repo_url,
+            ref=self.ref,
+            image_name=self.image_name,
+            repo2docker=self.get_cmd()[:-1],
+            build_image=self.build_image,
+            start_seconds=self.start_timeout,
+            git_credentials=self.git_credentials,
+            registry_credentials=self.registry_credentials,
+            push_secret=self.push_secret or "",
+            push_secret_key=self.push_secret_key,
+            extra_env=[{"name": name, "value": value} for name, value in self.extra_envs.items()] + self.extra_env,
+            resources=self.resources,
+            extra_volumes=self.extra_volumes,
+            extra_mounts=self.extra_volume_mounts,
+            init_containers=self.init_containers,
+            labels=self.labels,
+            annotations=self.annotations,
+            pull_policy=self.image_pull_policy,
+            spec={name: value for name, value in spec.items() if value},
+            affinity=self.affinity,
+        )

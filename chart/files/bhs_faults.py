@@ -1,0 +1,260 @@
+"""What can go wrong: for each code a title, what happened, and what to do next.
+
+Codes are stable: people search for them, and docs/how-to/troubleshoot.md has a section for each.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+DOCS = "docs/how-to/troubleshoot.md"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One code. `what` and `next_step` are templates, filled with the particulars of a failure."""
+
+    title: str
+    what: str
+    next_step: str
+    heals: bool = False
+    """Whether the same request can succeed a moment later, without anybody changing anything."""
+
+
+FAULTS = {
+    # The repository
+    "BHS101": Fault(
+        "A step of the build failed",
+        "The build failed{step}: {detail}",
+        "Mend that step in the repository; the lines above say what it printed.",
+    ),
+    "BHS102": Fault(
+        "A step of the build was killed",
+        "The build failed{step}: the step was killed (exit code 137), most likely for want of memory on node {node}.",
+        "Let the step take less memory, or give the docker-api pods more (dockerApi.resources).",
+    ),
+    "BHS103": Fault(
+        "The repository could not be fetched",
+        "The repository {repo} could not be fetched: {detail}",
+        "See the lines above; try `git clone` of the same URL.",
+    ),
+    "BHS104": Fault(
+        "The repository is private or does not exist",
+        "The repository {repo} does not exist, or its host wants a login that this service does not have: {detail}",
+        "Check the URL; for a private repository, ask the administrator to give the service a token for its host.",
+    ),
+    "BHS105": Fault(
+        "The repository's host cannot be reached",
+        "The host of {repo} could not be reached from the build pod: {detail}",
+        "Ask again in a minute; if it stays, check the host's name and the cluster's way to it (policies, DNS, proxy).",
+        heals=True,
+    ),
+    "BHS106": Fault(
+        "The repository has no such ref",
+        "The repository {repo} has no ref {ref}: {detail}",
+        "Ask for a branch, tag or commit that was pushed there.",
+    ),
+    # The build image
+    "BHS201": Fault(
+        "The build image's name is invalid",
+        "The build image's name is invalid: {detail}",
+        "Correct config.KubernetesBuildExecutor.build_image.",
+    ),
+    "BHS202": Fault(
+        "The build image is not there, or not for us",
+        "The build image {image} was not found, or its registry refuses it: {detail}",
+        "Check config.KubernetesBuildExecutor.build_image, and buildPods.imagePullSecrets for a private one.",
+    ),
+    "BHS203": Fault(
+        "The build image cannot be pulled",
+        "The build image {image} could not be pulled for {seconds} s: {detail}",
+        "Check that the nodes reach the image's registry; then ask again.",
+        heals=True,
+    ),
+    "BHS204": Fault(
+        "The build image cannot run",
+        "The build image {image} was pulled but its command cannot start: {detail}",
+        "Set config.KubernetesBuildExecutor.build_image to an image that has repo2docker and python3.",
+    ),
+    # Starting
+    "BHS301": Fault(
+        "No node takes the build pod",
+        "No node took the build pod for {seconds} s: {detail}",
+        "Add a node, or change buildPods.resources, builders.nodeSelector or buildPods.tolerations so that one fits.",
+        heals=True,
+    ),
+    "BHS302": Fault(
+        "No docker-api pod is ready",
+        "There was no docker-api pod that is ready for {seconds} s: {detail}",
+        "See `kubectl describe pods` and the log of the docker-api pods.",
+        heals=True,
+    ),
+    "BHS303": Fault(
+        "The build pod did not start",
+        "The build pod did not start within {seconds} s: {detail}",
+        "See `kubectl describe pod` of a build; ask again when what it says is mended.",
+        heals=True,
+    ),
+    "BHS304": Fault(
+        "The cluster refuses the build pod",
+        "Kubernetes refuses the build pod: {detail}",
+        "Change the values that this names (buildPods, config.KubernetesBuildExecutor), or the policy that refuses.",
+    ),
+    "BHS305": Fault(
+        "A quota is used up",
+        "The namespace's quota had no room for the build pod for {seconds} s: {detail}",
+        "Raise the quota, lower buildPods.resources, or ask again when other pods have ended.",
+        heals=True,
+    ),
+    # What the pod needs
+    "BHS401": Fault(
+        "A Secret, ConfigMap or volume is missing",
+        "The build pod cannot start, because something it mounts is not there: {detail}",
+        "Create what is missing in the namespace of the build pods, or correct its name in the values.",
+    ),
+    # The daemon and the node
+    "BHS501": Fault(
+        "The daemon was lost during the build",
+        "The docker-api pod on node {node} ended during the build: {detail}",
+        "Ask again; if it comes back, see why that pod ended with `kubectl describe pods` and its log.",
+        heals=True,
+    ),
+    "BHS502": Fault(
+        "The daemon ran out of memory",
+        "The docker-api pod on node {node} was killed because it took more memory than its limit.",
+        "Raise dockerApi.resources.limits.memory or remove it, or let the build take less; then ask again.",
+        heals=True,
+    ),
+    "BHS503": Fault(
+        "The node was lost",
+        "Node {node}, which ran the build, does not answer any more.",
+        "Ask again: the next build takes another node. See `kubectl describe node`.",
+        heals=True,
+    ),
+    "BHS504": Fault(
+        "The daemon's disk is full",
+        "The disk of the daemon on node {node} is full: {detail}",
+        "Free space there (`docker system prune` in its docker-api pod), or give dockerApi.storage more.",
+    ),
+    # The push
+    "BHS601": Fault(
+        "The registry refuses the login",
+        "The image was built, but the registry refuses the push of {name}: {detail}",
+        "Check buildPodsRegistryCredentials, and that the account may push to this name.",
+    ),
+    "BHS602": Fault(
+        "The registry finds the image too large",
+        "The image was built, but the registry, or a proxy before it, finds a layer of {name} too large: {detail}",
+        "Raise the limit of request bodies there, or make the layers smaller.",
+    ),
+    "BHS603": Fault(
+        "The registry limits the rate",
+        "The image was built, but the registry says that there were too many requests: {detail}",
+        "Ask again later; the layers that are there are not pushed again.",
+        heals=True,
+    ),
+    "BHS604": Fault(
+        "The registry cannot be reached",
+        "The image was built, but the registry of {name} could not be reached: {detail}",
+        "Check the registry's name in config.BinderHub.image_prefix and the way to it from the docker-api pods.",
+        heals=True,
+    ),
+    "BHS605": Fault(
+        "The registry's certificate is not trusted",
+        "The image was built, but the daemon does not trust the certificate of the registry of {name}: {detail}",
+        "Give docker-api the authority's certificate at /etc/docker/certs.d/<host>/ca.crt (dockerApi.extraFiles).",
+    ),
+    "BHS606": Fault(
+        "The push failed",
+        "The image was built, but its push to {name} failed. The last lines were:\n{detail}",
+        "See what they say; ask again when it is mended.",
+    ),
+    "BHS607": Fault(
+        "The registry failed twice",
+        "The image was built, but the registry of {name} failed, and did so again: {detail}",
+        "See the registry's own log; ask again when it is well.",
+        heals=True,
+    ),
+    # The build pod
+    "BHS701": Fault(
+        "The build pod ran out of memory",
+        "The build pod took more memory than its limit and was killed.",
+        "Raise buildPods.resources.limits.memory: it bounds repo2docker, not the steps of the build.",
+    ),
+    "BHS702": Fault(
+        "The build pod was evicted",
+        "The build pod was evicted from node {node}: {detail}",
+        "Ask again; give build pods a higher buildPods.priorityClassName, or the node more room, if it happens often.",
+        heals=True,
+    ),
+    "BHS703": Fault(
+        "The build pod was deleted",
+        "Somebody deleted the build pod while it ran.",
+        "Ask again.",
+        heals=True,
+    ),
+    "BHS704": Fault(
+        "The build took too long",
+        "The build took longer than {seconds} s and was ended.",
+        "Make the build shorter, or raise buildPods.deadlineSeconds.",
+    ),
+    "BHS705": Fault(
+        "The build pod failed without a word",
+        "The build pod ended without saying why: {detail}",
+        "See the lines above and the events of the namespace; ask again.",
+        heals=True,
+    ),
+    # This service
+    "BHS801": Fault(
+        "This service lacks a right",
+        "BinderHub's service account may not do what a build needs: {detail}",
+        "Let the chart make its Role (rbac.create), or give the account the rights that the chart's Role names.",
+    ),
+    "BHS802": Fault(
+        "Kubernetes does not answer",
+        "The Kubernetes API did not answer for {seconds} s: {detail}",
+        "Ask again when the cluster is well; a build that ran may go on meanwhile.",
+        heals=True,
+    ),
+    "BHS803": Fault(
+        "An error in this service",
+        "This service made an error: {detail}",
+        "Ask again, and report it with the log of the BinderHub pod.",
+        heals=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure of one build: a code with its particulars."""
+
+    code: str
+    particulars: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fault(self) -> Fault:
+        """What the code stands for."""
+        return FAULTS[self.code]
+
+    @property
+    def what(self) -> str:
+        """What happened, as a sentence."""
+        return self.fault.what.format_map(_Particulars(self.particulars)).strip()
+
+    def event(self, **more: object) -> dict[str, Any]:
+        """The one `failed` event of a stream; `message` is for people, the rest for programs."""
+        message = f"{self.code}: {self.what}\n{self.fault.next_step}\n"
+        return {
+            "phase": "failed",
+            "message": message,
+            "code": self.code,
+            "what": self.what,
+            "next_step": self.fault.next_step,
+            "docs": f"{DOCS}#{self.code.lower()}",
+            **more,
+        }
+
+
+class _Particulars(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "" if key in ("step", "detail") else "?"

@@ -1,0 +1,134 @@
+"""A container's log, line by line, across broken connections: no line twice and none lost that Kubernetes holds."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bhs_api import Api, Refused, Unreachable
+
+SILENCE_SECONDS = 10.0
+"""A quiet stream is asked for anew after so long: that is when a reader sees that nobody listens any more."""
+LINE_BYTES = 2 << 20
+"""A longer line is cut, and says so."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+TRIES_AFTER_END = 5
+"""How often the log of a container that has ended is asked for."""
+
+Json = dict[str, Any]
+
+
+class LogReader:
+    """One pass over the log of one container of one pod."""
+
+    def __init__(
+        self, api: Api, path: str, container: str, wanted: Callable[[], bool], over: Callable[[], bool]
+    ) -> None:
+        """`path` is the pod's in the API.
+
+        `wanted` says whether anybody still wants lines, and `over` whether the container has ended. Both are called
+        from the reader's thread.
+        """
+        self._api = api
+        self._path = path
+        self._container = container
+        self._wanted = wanted
+        self._over = over
+        self._last = ""
+        self._count_at_last = 0
+        self.complete = False
+        """Whether the end of the log has been reached."""
+
+    def batches(self) -> Iterator[list[str]]:
+        """Lines without their ends, as many as arrived together, until the log's end or nobody wants more.
+
+        Called again after nobody wanted more, it goes on with the next line. Raises Refused when the API server will
+        not give the log, for a reason that does not pass.
+        """
+        pause, in_vain = FIRST_PAUSE, 0
+        while self._wanted() and in_vain < TRIES_AFTER_END:
+            ended_before = self._over()
+            in_vain += ended_before
+            try:
+                for lines in self._once():
+                    pause = FIRST_PAUSE
+                    yield lines
+                    if not self._wanted():
+                        return
+                # A stream may also end because the kubelet went away: it is the end only if the container had ended.
+                self.complete = ended_before
+            except Refused as refused:
+                self.complete = refused.status == 404  # the pod is gone, and its log with it
+                if refused.status in (401, 403):
+                    raise
+            except Unreachable:
+                pass  # silence, or a server that is down: what was missed comes with the next answer
+            if self.complete:
+                return
+            if not ended_before and self._over():
+                continue  # it ended while its log was read: one more look, for lines that came in between
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _once(self) -> Iterator[list[str]]:
+        query: Json = {"container": self._container, "follow": "true", "timestamps": "true"}
+        if self._last:
+            query["sinceTime"] = f"{self._last[:19]}Z"  # the API takes whole seconds; what comes twice is skipped below
+        skip_until, seen_there = self._last, self._count_at_last
+        rest = b""
+        with self._api.stream(f"{self._path}/log", query, SILENCE_SECONDS) as pieces:
+            for piece in pieces:
+                *whole, rest = (rest + piece).split(b"\n")
+                if len(rest) > LINE_BYTES:
+                    rest = rest[: LINE_BYTES + 1]
+                lines = []
+                for raw in whole:
+                    stamp, text = self._split(raw)
+                    if skip_until and stamp < skip_until:
+                        continue
+                    if skip_until and stamp == skip_until and seen_there:
+                        seen_there -= 1
+                        continue
+                    self._note(stamp)
+                    lines.append(text)
+                if lines:
+                    yield lines
+        if rest:
+            stamp, text = self._split(rest)
+            if stamp > self._last:
+                self._note(stamp)
+                yield [text]
+
+    def _note(self, stamp: str) -> None:
+        self._count_at_last = self._count_at_last + 1 if stamp == self._last else 1
+        self._last = stamp
+
+    @staticmethod
+    def _split(raw: bytes) -> tuple[str, str]:
+        stamp, _, text = raw.partition(b" ")
+        cut = f" … (cut after {LINE_BYTES} bytes)" if len(text) > LINE_BYTES else ""
+        return _comparable(stamp.decode("ascii", "replace")), text[:LINE_BYTES].decode("utf-8", "replace") + cut
+
+
+def _comparable(stamp: str) -> str:
+    """Timestamps drop zeros at their end, and then would not sort as text."""
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    return f"{whole}.{fraction.ljust(9, '0')}"
+
+
+def event(line: str, phase: str) -> Json:
+    """The event for a log line: repo2docker's object, or any other text wrapped in one.
+
+    Only the executor says that a build failed, so that repo2docker's own `failed` lines become ones of `phase`.
+    """
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return {"phase": phase, "message": f"{line}\n"}
+    if told.get("phase") in ("failed", "failure", "ready", "built", None):
+        told["phase"] = phase
+    message = told.get("message", "")
+    told["message"] = message if isinstance(message, str) else json.dumps(message)
+    return told

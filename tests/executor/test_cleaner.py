@@ -1,0 +1,49 @@
+"""The cleaner takes away what no process looks after, and nothing of another release."""
+
+import time
+from typing import Any
+
+import pytest
+from bhs_pod import owner
+from contract.service import until
+from executor.api_server import RUNS, ended
+from executor.conftest import Setting
+
+CLEANER = """
+c.BinderHub.build_cleaner_class = "bhs_cleaner.ServiceKubernetesCleaner"
+c.BinderHub.build_cleanup_interval = 1
+c.KubernetesCleaner.max_age = 3
+c.ServiceKubernetesCleaner.max_pending = 6
+"""
+
+
+def leave(setting: Setting, name: str, release: str = "rel") -> None:
+    """A pod of a process that is no more."""
+    labels = {"component": "binderhub-build", "binderhub-service/owner": owner(setting.namespace.name, release)}
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "fetch", "image": "i"}],
+        "containers": [{"name": "builder", "image": "i"}],
+    }
+    body = {"metadata": {"name": name, "labels": labels}, "spec": spec}
+    setting.namespace.server.request("POST", setting.namespace.path("pods"), body)
+
+
+def names(setting: Setting) -> set[str]:
+    return {pod["metadata"]["name"] for pod in setting.namespace.pods()}
+
+
+@pytest.mark.parametrize("extra_config", [CLEANER], indirect=True)
+def test_what_is_taken_away(setting: Setting) -> None:
+    for name in ("ended-long-ago", "ended-just-now", "runs-too-long", "never-started"):
+        leave(setting, name)
+    leave(setting, "of-another", "other")
+    long_ago = ended(1)
+    long_ago["terminated"] |= {"finishedAt": "2026-01-01T00:00:00Z", "startedAt": "2026-01-01T00:00:00Z"}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    just_now = ended(1)
+    just_now["terminated"] |= {"finishedAt": now, "startedAt": now}
+    for name, build in (("ended-long-ago", long_ago), ("of-another", long_ago), ("ended-just-now", just_now)):
+        setting.namespace.containers(name, fetch=build, build=build, phase="Failed")
+    setting.namespace.containers("runs-too-long", fetch=RUNS, build=RUNS, phase="Running")
+    until(lambda: names(setting) == {"ended-just-now", "of-another"}, "three pods to be deleted")

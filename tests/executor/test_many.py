@@ -1,0 +1,283 @@
+"""More than one request, process or release; clients that leave or stall; an API server that goes away."""
+
+import json
+import socket
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from contract.service import Service, new_ref, until
+from executor.api_server import RUNS, ended
+from executor.conftest import IMPATIENT, URL, Setting
+from executor.proxy import Log
+from executor.test_requests import failed, line, messages, until_event
+
+
+def threads(service: Service) -> int:
+    """Threads of the BinderHub process."""
+    port = urlsplit(service.url).port
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"binderhub" in words and str(service.folder).encode() in b"\0".join(words):
+                return len(list((process / "task").iterdir()))
+        except OSError:
+            continue
+    raise AssertionError(f"no BinderHub listens on {port}")
+
+
+def test_two_requests_share_one_pod_and_one_log_stream(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.build(ref) as first:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(first, "Step 1")
+        with setting.build(ref) as second:
+            until_event(second, "Step 1")
+            assert log.readers == 1
+            setting.finish(pod)
+            assert [first.rest()[-1]["phase"], second.rest()[-1]["phase"]] == ["ready", "ready"]
+
+
+def test_another_replica_joins_and_reads_every_line(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.restart() as other, setting.build(ref) as here:
+        pod, log = setting.start()
+        log.print(*(line(f"{number}\n") for number in range(300)))
+        until_event(here, "299")
+        with setting.build(ref, service=other) as there:
+            until_event(there, "299")
+            log.print(line("last\n"))
+            setting.finish(pod)
+            ends = [here.rest(), there.rest()]
+    for events in ends:
+        assert messages(events, "building")[-1] == "last\n"
+        assert events[-1]["phase"] == "ready"
+    assert setting.proxy.asked.count(("POST", setting.namespace.path("pods"))) == 1
+
+
+def test_a_restarted_binderhub_attaches_to_the_pod_that_runs(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.restart() as gone, setting.build(ref, service=gone) as stream:
+        pod, log = setting.start()
+        log.print(line("before\n"))
+        until_event(stream, "before")
+    with setting.build(ref) as stream:
+        assert "Cloning" in json.dumps(until_event(stream, "before"))
+        log.print(line("after\n"))
+        setting.finish(pod)
+        events = stream.rest()
+    assert messages(events, "building") == ["after\n"]
+    assert events[-1]["phase"] == "ready"
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
+def test_other_releases_and_namespaces_are_never_joined(setting: Setting) -> None:
+    ref = new_ref()
+    with (
+        setting.restart(HELM_RELEASE_NAME="other") as other,
+        setting.restart(NAMESPACE="other") as third,
+        ExitStack() as s,
+    ):
+        for service in (setting.service, other, third):
+            s.enter_context(setting.build(ref, service=service))
+        pods = until(lambda: (found := setting.namespace.pods()) and len(found) == 3 and found, "three pods")
+    assert len({pod["metadata"]["labels"]["binderhub-service/owner"] for pod in pods}) == 3
+
+
+@pytest.mark.parametrize("extra_config", ["c.BinderHub.image_prefix = 'other.example/'\n"], indirect=True)
+def test_another_image_is_another_pod(setting: Setting) -> None:
+    ref = new_ref()
+    other_prefix = "c.BinderHub.image_prefix = 'third.example/'\n"
+    with setting.restart(other_prefix) as other, setting.build(ref), setting.build(ref, service=other):
+        until(lambda: len(setting.namespace.pods()) == 2, "two pods")
+
+
+def test_a_finished_pod_of_the_same_name_is_replaced(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.restart() as gone, setting.build(ref, service=gone):
+        pod, _ = setting.start()
+    setting.finish(pod, 1)
+    with setting.build(ref) as stream:
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        new = until(lambda: [one for one in setting.namespace.pods() if one["metadata"]["uid"] != uid], "a new pod")
+        assert new[0]["metadata"]["name"] == name
+        pod, _ = setting.start()
+        setting.finish(pod)
+        assert stream.rest()[-1]["phase"] == "ready"
+
+
+def test_the_watch_breaks_and_expires(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        for _ in range(3):
+            setting.proxy.expire = 2
+            setting.proxy.cut()
+            log.print(line("more\n"))
+        until(lambda: not setting.proxy.expire, "the expired watches")
+        setting.finish(pod)
+        events = stream.rest()
+    assert messages(events, "building").count("more\n") == 3
+    assert events[-1]["phase"] == "ready"
+
+
+@pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
+def test_the_api_server_is_away(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(*(line(f"{number}\n") for number in range(100)))
+        until_event(stream, "99")
+        setting.proxy.down = True
+        setting.proxy.cut()
+        log.print(*(line(f"{number}\n") for number in range(100, 200)))
+        until_event(stream, "does not answer; the build goes on")
+        time.sleep(4)  # longer than any bound of this configuration: it is time itself that is tested
+        setting.proxy.down = False
+        setting.finish(pod)
+        events = stream.rest()
+    assert messages(events, "building") == [f"{number}\n" for number in range(100, 200)]
+    assert events[-1]["phase"] == "ready"
+
+
+def hang_up(setting: Setting, ref: str, count: int) -> tuple[dict[str, Any], Any]:
+    """So many clients ask for one build, wait until its log is read, and go."""
+    clients = []
+    try:
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", urlsplit(setting.service.url).port or 0))
+            path = f"/build/git/{quote(URL, safe='')}/{ref}?build_only=true"
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n".encode())
+            clients.append(client)
+        pod, log = setting.start()
+        until(lambda: log.readers == 1, "the log to be read")
+    finally:
+        for client in clients:
+            client.close()
+    return pod, log
+
+
+def have_left(service: Service, count: int) -> bool:
+    rows = service.log.read_text().splitlines()
+    return sum("audit" in row and '"left"' in row for row in rows) == count
+
+
+def unread(log: Log) -> bool:
+    return log.readers == 0
+
+
+def test_clients_that_hang_up_leave_nothing(setting: Setting) -> None:
+    # Pools of a fixed size make their threads one by one and keep them: a few more may come in the second round.
+    threads_after = []
+    for number in (1, 2):
+        pod, log = hang_up(setting, new_ref(), 200)
+        start = time.monotonic()
+        until(partial(unread, log), "the log stream to end")
+        until(partial(have_left, setting.service, 200 * number), "all requests to be over")
+        assert time.monotonic() - start < 30
+        assert len(setting.proxy.watches) == 3  # build pods, events, daemons
+        threads_after.append(threads(setting.service))
+        setting.finish(pod)
+        until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+    assert threads_after[1] - threads_after[0] < 5
+
+
+def test_a_stalled_client_slows_nobody(setting: Setting) -> None:
+    ref = new_ref()
+    with socket.create_connection(("127.0.0.1", urlsplit(setting.service.url).port or 0)) as stalled:
+        path = f"/build/git/{quote(URL, safe='')}/{ref}?build_only=true"
+        stalled.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n".encode())
+        with setting.build(ref) as stream:
+            pod, log = setting.start()
+            log.print(*(line("x" * 10_000) for _ in range(3000)))
+            setting.finish(pod)
+            events = stream.rest()
+    lines = [event for event in events if event["phase"] == "building"]
+    skipped = [event for event in lines if "were skipped" in event["message"]]
+    assert len(lines) == 3000 or skipped
+    assert events[-1]["phase"] == "ready"
+
+
+@pytest.mark.parametrize("extra_config", ["c.BinderHub.concurrent_build_limit = 1\n"], indirect=True)
+def test_builds_wait_for_their_turn_and_are_told_so(setting: Setting) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(setting.build())
+        pod, _ = setting.start()
+        second = stack.enter_context(setting.build())
+        until_event(second, "it is next")
+        third = stack.enter_context(setting.build())
+        until_event(third, "1 more waits before it")
+        setting.finish(pod)
+        assert first.rest()[-1]["phase"] == "ready"
+        until_event(third, "it is next")
+        uid = pod["metadata"]["uid"]
+        until(lambda: [one["metadata"]["uid"] for one in setting.namespace.pods()] not in ([], [uid]), "the next pod")
+        until(lambda: len(setting.namespace.pods()) == 1, "the first pod to be deleted")
+        pod, _ = setting.start()
+        setting.finish(pod)
+        assert second.rest()[-1]["phase"] == "ready"
+
+
+def push(log: Any, error: str) -> None:
+    log.print(line("#8 pushing layers\n"), line(f"#8 ERROR: failed to push r.example/i: {error}\n"))
+
+
+def test_a_push_that_the_registry_fails_is_tried_once_more_on_the_same_node(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start("node-1")
+        push(log, "unexpected status from PUT request to https://r.example/: 502 Bad Gateway")
+        setting.finish(pod, 1)
+        until_event(stream, "trying once more on node node-1")
+        until(
+            lambda: [one["metadata"]["name"] for one in setting.namespace.pods()] == [f"{pod['metadata']['name']}-2"],
+            "it",
+        )
+        again = setting.namespace.pod()
+        required = again["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        (term,) = required["nodeSelectorTerms"]
+        assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}]
+        pod, log = setting.start("node-1")
+        push(log, "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer")
+        setting.finish(pod, 1)
+        end = failed(stream.rest())
+    assert end["code"] == "BHS607"
+
+
+def test_a_lost_node_is_told_and_the_next_attempt_has_another_name(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.build(ref) as stream:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        name = pod["metadata"]["name"]
+        lost = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]
+        setting.namespace.containers(name, fetch=ended(0), build=RUNS, phase="Running", conditions=lost)
+        setting.namespace.status("docker-api-1", conditions=[{"type": "Ready", "status": "False"}])
+        start = time.monotonic()
+        end = failed(stream.rest())
+    assert end["code"] == "BHS503"
+    assert time.monotonic() - start < 15
+    assert "node-1" in end["what"]
+    until(lambda: setting.namespace.pod()["metadata"].get("deletionTimestamp"), "the pod to be taken away")
+    with setting.build(ref):
+        until(
+            lambda: {one["metadata"]["name"] for one in setting.namespace.pods()} == {name, f"{name}-2"}, "another pod"
+        )
+
+
+def test_a_daemon_that_is_replaced_during_the_build(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        setting.namespace.delete("docker-api-1")
+        setting.namespace.daemon(name="docker-api-2")
+        log.print(line("ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading: EOF\n"))
+        setting.finish(pod, 1)
+        end = failed(stream.rest())
+    assert end["code"] == "BHS501"

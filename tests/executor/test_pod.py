@@ -1,0 +1,136 @@
+"""The pod of a build: which container has which secrets, and that no other host gets the Git credential."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+from bhs_engine_docker import Docker
+from bhs_pod import Wanted, lock_name, manifest, secret
+
+SOCKET = "/run/binderhub-service/0123456789/docker-api.sock"
+ENGINE = Docker(SOCKET, True)
+WANTED = Wanted(
+    name="build-https-3a-2f-2fgit-2eexample-2fgroup-2fproject-abcdef-1-23",
+    owner="0123456789",
+    namespace="ns1",
+    repo="https://git.example/group/project",
+    ref="1" * 40,
+    image_name="r.example/i:1",
+    repo2docker=["jupyter-repo2docker", f"--ref={'1' * 40}", "--image=r.example/i:1", "--push"],
+    build_image="quay.io/r2d:1",
+    start_seconds=900,
+    push_secret="push",  # noqa: S106 - the name of a Secret
+)
+TOKEN = "username=x-token\\npassword=t0ps3cret"  # noqa: S105 - as a provider writes it
+
+
+def wanted(**changes: Any) -> Wanted:
+    return dataclasses.replace(WANTED, **changes)
+
+
+def containers(pod: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    (fetch,), (build,) = pod["spec"]["initContainers"], pod["spec"]["containers"]
+    return fetch, build
+
+
+def mounts(container: dict[str, Any]) -> set[str]:
+    return {mount["name"] for mount in container["volumeMounts"]}
+
+
+def test_it_is_a_pod_that_kubernetes_knows() -> None:
+    pod = manifest(wanted(git_credentials=TOKEN), ENGINE, "p", preferred="node-1")
+    kubernetes_validate.validate(pod, "1.34", strict=True)
+    assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_each_container_has_its_own_secrets_alone() -> None:
+    fetch, build = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
+    assert mounts(fetch) == {"source", "git-credential"}
+    assert mounts(build) == {"source", "docker-api", "docker-config"}
+
+
+def test_the_sockets_directory_is_mounted_read_only() -> None:
+    pod = manifest(WANTED, ENGINE, "p")
+    (mount,) = (one for one in containers(pod)[1]["volumeMounts"] if one["name"] == "docker-api")
+    assert mount["readOnly"] is True
+    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "docker-api")
+    assert volume["hostPath"]["path"] == str(Path(SOCKET).parent)
+
+
+def test_somebody_elses_socket_is_mounted_alone() -> None:
+    pod = manifest(WANTED, Docker("/var/run/docker.sock", False), "p")
+    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "docker-api")
+    assert volume["hostPath"] == {"path": "/var/run/docker.sock", "type": "Socket"}
+
+
+def test_no_token_is_in_the_pod() -> None:
+    login = {"registry": "r", "username": "u", "password": "pa55word"}
+    build = wanted(git_credentials=TOKEN, registry_credentials=login)
+    pod = manifest(build, ENGINE, "p")
+    assert "t0ps3cret" not in json.dumps(pod)
+    assert "pa55word" not in json.dumps(pod)
+    pod["metadata"]["uid"] = "u-1"
+    made = secret(build, pod)
+    assert made
+    assert made["stringData"]["git-credential"] == "username=x-token\npassword=t0ps3cret\n"
+    assert json.loads(made["stringData"]["registry-credentials"]) == login
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+
+
+def test_without_tokens_there_is_no_secret() -> None:
+    assert secret(WANTED, {"metadata": {"name": "p", "uid": "u"}}) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("protocol=https\nhost=git.example\n\n", True),
+        ("protocol=https\nhost=evil.example\n\n", False),
+        ("protocol=http\nhost=git.example\n\n", False),
+        ("protocol=https\nhost=git.example.evil.example\n\n", False),
+        ("protocol=https\nhost=git.example:8443\n\n", False),
+    ],
+)
+def test_git_gives_the_credential_to_its_own_host_alone(tmp_path: Path, asked: str, given: bool) -> None:
+    fetch, _ = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
+    file = tmp_path / "credential"
+    file.write_text("username=x-token\npassword=t0ps3cret\n")
+    system = tmp_path / "gitconfig"
+    system.write_text('[credential]\n\thelper = "!f() { echo username=leak; echo password=t0ps3cret; }; f"\n')
+    env = {entry["name"]: entry["value"].replace("/run/git-credential/credential", str(file)) for entry in fetch["env"]}
+    answer = subprocess.run(
+        ["git", "credential", "fill"],
+        input=asked,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_SYSTEM": str(system), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("t0ps3cret" in answer.stdout) is given
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"owner": "other"},
+        {"repo": "https://git.example/x"},
+        {"ref": "2" * 40},
+        {"image_name": "r/j:1"},
+        {"build_image": "i"},
+        {"resources": {"limits": {"cpu": 1}}},
+        {"spec": {"nodeSelector": {"a": "b"}}},
+    ],
+)
+def test_another_build_has_another_name(change: dict[str, Any]) -> None:
+    assert lock_name(wanted(**change), ENGINE) != lock_name(WANTED, ENGINE)
+    assert len(lock_name(WANTED, ENGINE)) <= 61
+
+
+def test_affinity_and_fresh_tokens_make_no_other_name() -> None:
+    one, two = wanted(git_credentials="a"), wanted(git_credentials="b", affinity={"nodeAffinity": {}})
+    assert lock_name(one, ENGINE) == lock_name(two, ENGINE)

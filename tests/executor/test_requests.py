@@ -1,0 +1,266 @@
+"""From a request to its one end."""
+
+import json
+from typing import Any
+
+import pytest
+from contract.service import Stream, new_ref, until
+from executor.api_server import RUNS, WAITS, ended
+from executor.conftest import IMPATIENT, URL, Setting
+
+WAITING = {"phase": "waiting", "message": "Waiting for build to start...\n"}
+
+
+def failed(events: list[Any]) -> dict[str, Any]:
+    """The one `failed` event, which is the last."""
+    assert [event["phase"] for event in events].count("failed") == 1, events
+    last: dict[str, Any] = events[-1]
+    assert last["phase"] == "failed"
+    assert last["message"] == f"{last['code']}: {last['what']}\n{last['next_step']}\n"
+    return last
+
+
+def messages(events: list[Any], phase: str) -> list[str]:
+    return [event["message"] for event in events if event["phase"] == phase and event["message"]]
+
+
+def line(message: str, phase: str = "building") -> str:
+    return json.dumps({"message": message, "phase": phase})
+
+
+def until_event(stream: Stream, text: str) -> list[Any]:
+    """Events up to the first whose message has this text."""
+    seen: list[Any] = []
+    while not seen or text not in seen[-1]["message"]:
+        event = stream.event()
+        assert event is not None, seen
+        seen.append(event)
+    return seen
+
+
+def test_a_build_that_succeeds(setting: Setting) -> None:
+    with setting.build() as stream:
+        assert stream.event() == WAITING
+        pod, log = setting.start()
+        log.print(line("Step 1\n"), line("Step 2\n"))
+        until_event(stream, "Step 1")
+        log.print(line("Step 3\n"))
+        setting.finish(pod)
+        rest = stream.rest()
+    assert messages(rest, "building") == ["Step 2\n", "Step 3\n"]
+    assert rest[-1]["phase"] == "ready"
+    assert rest[-1]["imageName"].endswith(pod["metadata"]["annotations"]["binder-ref"])
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
+def test_a_step_that_fails_is_named(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(
+            line(" > [2/3] RUN false:\n"),
+            line('ERROR: failed to solve: process "/bin/sh -c false" did not complete successfully: exit code: 1\n'),
+            line("Error during build: exit status 1\n", "failed"),
+        )
+        setting.finish(pod, 1)
+        events = stream.rest()
+    end = failed(events)
+    assert end["code"] == "BHS101"
+    assert "[2/3] RUN false" in end["what"]
+    assert messages(events, "building")[-1] == "Error during build: exit status 1\n"
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
+def test_no_thread_no_end_lost_with_many_lines(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(*(line(f"{number}\n") for number in range(5000)))
+        setting.finish(pod)
+        events = stream.rest()
+    assert messages(events, "building") == [f"{number}\n" for number in range(5000)]
+    assert events[-1]["phase"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"no JSON", "no JSON\n"),
+        (b"7", "7\n"),
+        (b"null", "null\n"),
+        (b'["a"]', '["a"]\n'),
+        (b"\xff\xfe\x00bin", "\ufffd\ufffd\x00bin\n"),
+        (b"x" * 1_000_000, "x" * 1_000_000 + "\n"),
+        (b'{"phase": "building", "message": ["a"]}', '["a"]'),
+        (b'{"other": 1}', ""),
+    ],
+)
+def test_lines_that_are_no_json_object(setting: Setting, raw: bytes, message: str) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(raw, line("after\n"))
+        setting.finish(pod)
+        events = stream.rest()
+    building = [event["message"] for event in events if event["phase"] == "building"]
+    assert building == [message, "after\n"]
+    assert events[-1]["phase"] == "ready"
+
+
+@pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
+def test_unschedulable_is_told_and_bounded(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod = setting.namespace.pod()
+        setting.namespace.unschedulable(pod["metadata"]["name"], "0/2 nodes are available: 2 Insufficient cpu.")
+        until_event(stream, "2 Insufficient cpu")
+        setting.namespace.unschedulable(pod["metadata"]["name"], "0/3 nodes are available: 3 Insufficient cpu.")
+        until_event(stream, "3 Insufficient cpu")
+        end = failed(stream.rest())
+    assert end["code"] == "BHS301"
+    assert "3 Insufficient cpu" in end["what"]
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
+@pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
+def test_no_daemon_is_told_and_bounded(setting: Setting) -> None:
+    setting.namespace.daemon_ready(False)
+    with setting.build() as stream:
+        setting.start()
+        until_event(stream, "the docker-api pod on node node-1 is not ready")
+        end = failed(stream.rest())
+    assert end["code"] == "BHS302"
+
+
+def test_a_daemon_that_comes_in_time(setting: Setting) -> None:
+    setting.namespace.daemon_ready(False)
+    with setting.build() as stream:
+        pod, log = setting.start()
+        until_event(stream, "not ready")
+        setting.namespace.daemon_ready(True)
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        setting.finish(pod)
+        assert stream.rest()[-1]["phase"] == "ready"
+
+
+def pull(reason: str, message: str) -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def test_an_invalid_image_name_fails_at_once(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod = setting.namespace.pod()
+        setting.namespace.schedule(pod["metadata"]["name"])
+        state = pull("InvalidImageName", "couldn't parse image name")
+        setting.namespace.containers(pod["metadata"]["name"], fetch=state, build=WAITS)
+        assert failed(stream.rest())["code"] == "BHS201"
+
+
+def test_an_image_that_is_not_there_fails_at_the_second_attempt(setting: Setting) -> None:
+    words = 'Failed to pull image "i": rpc error: code = NotFound desc = failed to resolve: i: not found'
+    with setting.build() as stream:
+        pod = setting.namespace.pod()
+        setting.namespace.schedule(pod["metadata"]["name"])
+        setting.namespace.event(pod, "Failed", words)
+        state = pull("ErrImagePull", "not found")
+        setting.namespace.containers(pod["metadata"]["name"], fetch=state, build=WAITS)
+        until_event(stream, "cannot be pulled yet")
+        setting.namespace.event(pod, "Failed", words)
+        end = failed(stream.rest())
+    assert end["code"] == "BHS202"
+    assert "NotFound" in end["what"]
+
+
+def test_a_pod_deleted_by_hand(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        setting.namespace.delete(pod["metadata"]["name"])
+        assert failed(stream.rest())["code"] == "BHS703"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ({"reason": "Evicted", "message": "The node was low on resource: memory."}, "BHS702"),
+        ({"reason": "DeadlineExceeded", "message": "Pod was active too long"}, "BHS704"),
+        ({}, "BHS701"),
+    ],
+)
+def test_a_pod_that_is_ended_by_kubernetes(setting: Setting, status: dict[str, str], code: str) -> None:
+    with setting.build() as stream:
+        pod, _ = setting.start()
+        name = pod["metadata"]["name"]
+        setting.proxy.log(name).end()
+        build = ended(137, "OOMKilled") if not status else ended(137)
+        setting.namespace.containers(name, fetch=ended(0), build=build, phase="Failed", **status)
+        assert failed(stream.rest())["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("fatal: could not read Username for 'https://git.example': terminal prompts disabled", "BHS104"),
+        ("fatal: unable to access 'https://git.example/': Could not resolve host: git.example", "BHS105"),
+        ("Failed to check out ref 1234", "BHS106"),
+        ("fatal: something else", "BHS103"),
+    ],
+)
+def test_a_repository_that_cannot_be_fetched(setting: Setting, text: str, code: str) -> None:
+    with setting.build() as stream:
+        pod, log = setting.fetching()
+        log.print(line(f"{text}\n", "fetching"), line("Error during build: Failed to clone", "failed"))
+        log.end()
+        state = ended(1)
+        setting.namespace.containers(pod["metadata"]["name"], fetch=state, build=WAITS, phase="Failed")
+        end = failed(stream.rest())
+    assert end["code"] == code
+    assert URL in end["what"]
+
+
+def test_the_same_request_soon_after_gets_the_same_failure_marked(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.build(ref) as stream:
+        pod, log = setting.start()
+        log.print(line('process "x" did not complete successfully: exit code: 1'))
+        setting.finish(pod, 1)
+        first = failed(stream.rest())
+    with setting.build(ref) as stream:
+        again = stream.rest()[-1]
+    assert (again["code"], again["repeated"]) == (first["code"], True)
+    assert again["message"].endswith(first["message"])
+
+
+def test_a_failure_that_heals_is_tried_again(setting: Setting) -> None:
+    ref = new_ref()
+    with setting.build(ref) as stream:
+        pod, _ = setting.start()
+        setting.namespace.delete(pod["metadata"]["name"])
+        failed(stream.rest())
+    with setting.build(ref) as stream:
+        assert setting.namespace.pod()["metadata"]["name"] == pod["metadata"]["name"]
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        setting.finish(pod)
+        assert stream.rest()[-1]["phase"] == "ready"
+
+
+def test_a_missing_secret(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod = setting.namespace.pod()
+        setting.namespace.schedule(pod["metadata"]["name"])
+        setting.namespace.containers(
+            pod["metadata"]["name"], fetch={"waiting": {"reason": "PodInitializing"}}, build=WAITS
+        )
+        setting.namespace.event(pod, "FailedMount", 'MountVolume.SetUp failed: secret "push" not found')
+        seen = until_event(stream, 'secret "push" not found')
+        assert seen[-1]["phase"] == "waiting"
+        end = failed(stream.rest())
+    assert end["code"] == "BHS401"
+    assert 'secret "push" not found' in end["what"]
+
+
+def test_running_containers_are_read_without_anybody_saying_so(setting: Setting) -> None:
+    with setting.build() as stream:
+        _, log = setting.fetching()
+        log.print(line("Cloning\n", "fetching"))
+        assert until_event(stream, "Cloning")[-1]["phase"] == "fetching"
+        assert RUNS
