@@ -207,8 +207,29 @@ def test_its_login_is_found_as_docker_finds_it(
     assert (config.DockerRegistry.username, config.DockerRegistry.password) == found
     assert config.DockerRegistry.url == DERIVED.get(server, ("", f"https://{server}"))[1]
     assert config.KubernetesBuildExecutor.push_secret == "the-push-secret"  # noqa: S105 - the Secret's name
-    expected = "bhs_push_secret.DockerConfigJsonExecutor" if key == ".dockerconfigjson" else None
-    assert config.BinderHub.get("build_class") == expected
+
+
+@pytest.mark.parametrize(
+    ("executor", "key", "build_class", "push_secret_key"),
+    [
+        ("service", "config.json", "bhs_executor.ServiceBuildExecutor", None),
+        ("service", ".dockerconfigjson", "bhs_executor.ServiceBuildExecutor", ".dockerconfigjson"),
+        ("upstream", "config.json", None, None),
+        ("upstream", ".dockerconfigjson", "bhs_push_secret.DockerConfigJsonExecutor", ".dockerconfigjson"),
+    ],
+)
+def test_build_pods_take_the_key_that_the_secret_has(
+    mount: Mount,
+    monkeypatch: pytest.MonkeyPatch,
+    executor: str,
+    key: str,
+    build_class: str | None,
+    push_secret_key: str | None,
+) -> None:
+    existing(mount, monkeypatch, key, {"quay.io": auth("u:p")})
+    config = mount.load({**registry(existingSecret="mine"), "buildPods": {"executor": executor}})
+    assert config.BinderHub.get("build_class") == build_class
+    assert config.ServiceBuildExecutor.get("push_secret_key") == push_secret_key
 
 
 def test_a_secret_without_a_login_for_the_registry_is_told(
