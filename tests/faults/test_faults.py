@@ -132,7 +132,11 @@ def test_4_a_secret_that_is_missing(shared: Release) -> None:
         assert 30 <= answer.seconds < 50
 
 
-WRONG = {"buildPodsRegistryCredentials": {"password": "wrong"}}
+# With a prefix of its own: an image that a test before this one pushed would be found, and not pushed again.
+WRONG = {
+    "config": {"BinderHub": {"image_prefix": "registry.lab.test/refused/"}},
+    "buildPodsRegistryCredentials": {"password": "wrong"},
+}
 NOWHERE = {"config": {"BinderHub": {"image_prefix": "nowhere.lab.test/x/"}}}
 UNTRUSTED = {"config": {"BinderHub": {"image_prefix": "10.89.0.20/x/"}}}
 
