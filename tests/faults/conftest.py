@@ -5,7 +5,7 @@ from faults.release import Release, released
 from firstimage.target import Target
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(cluster: Target) -> Iterator[Release]:
     with released(cluster) as made:
         yield made
