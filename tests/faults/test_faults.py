@@ -180,7 +180,7 @@ def test_sticky_builds_find_the_cache_of_the_commit_before(release: Release) -> 
 def test_10_the_api_server_is_away_during_a_build(release: Release) -> None:
     """For 20 s: the process is stopped, and its clients see what a server that is gone looks like.
 
-    The repository is this test's own: a step that another build has run would be in the daemon's cache and print nothing.
+    The repository is this test's own: a step that another build has run would be cached, and print nothing.
     """
     answer, stopped = Answer(), 0.0
     server = _api_server()
