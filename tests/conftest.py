@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("binderhub-service")
     group.addoption("--context", help="a kubeconfig context to run on instead of the local cluster")
     group.addoption("--registry", help="with --context: the registry to push to, HOST[/PATH]")
+    group.addoption("--repository", help="with --context: the Git repository to build; a public one by default")
     group.addoption(
         "--values", action="append", default=[], type=Path, help="with --context: values for the chart there"
     )
@@ -63,6 +64,8 @@ def cluster(request: pytest.FixtureRequest) -> Target:
     if option("--context"):
         if not option("--registry"):
             raise pytest.UsageError("With --context, name a registry to push to: --registry HOST/PATH.")
-        return target.named(option("--context"), option("--registry"), None, "HEAD", tuple(option("--values")))
+        return target.named(
+            option("--context"), option("--registry"), option("--repository"), "HEAD", tuple(option("--values"))
+        )
     request.getfixturevalue("local_cluster")
     return target.local(None, "HEAD")

@@ -16,7 +16,8 @@ def parser() -> argparse.ArgumentParser:
         description="Run the tests. The local cluster is raised when the first test asks for it, and removed at the "
         "end unless it ran before. All further arguments go to pytest: ./scripts/test tests/chart -k labels",
         epilog="With --context, the tests that install the chart need --registry HOST/PATH and, in the environment, "
-        "REGISTRY_USERNAME and REGISTRY_PASSWORD; --values FILE adds what the chart needs there.",
+        "REGISTRY_USERNAME and REGISTRY_PASSWORD; --values FILE adds what the chart needs there, "
+        "--repository URL is what is built.",
         allow_abbrev=False,
     )
     options.add_argument(
