@@ -149,7 +149,7 @@ def _raise(fingerprint: str, wheel: Path | None) -> None:
             boot.start(host.name)
         _until(api_answers, "the API server")
     with step(f"{len(NODES)} nodes and the cluster's DNS"):
-        kubectl("apply", "--filename=-", given=json.dumps({"kind": "List", "apiVersion": "v1", "items": _nodes()}))
+        kubectl("apply", "--server-side", "--filename=-", given=json.dumps(_nodes()))
         kubectl("apply", "--filename=-", given=_manifests())
         kubectl("wait", "node", "--all", "--for=condition=Ready", f"--timeout={START_SECONDS}s")
         kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={START_SECONDS}s")
@@ -229,9 +229,13 @@ def _namespace_processes() -> set[int]:
     return found
 
 
-def _nodes() -> list[dict[str, Any]]:
-    """The Node objects, made before the kubelets report so that their pods' subnets are fixed."""
-    return [
+def _nodes() -> dict[str, Any]:
+    """The Node objects, with their purposes and their pods' subnets.
+
+    They are applied on the server's side: the kubelets make their own at the same time, and whichever comes second
+    adds to what is there. The API server lets a subnet be set once.
+    """
+    nodes = [
         {
             "apiVersion": "v1",
             "kind": "Node",
@@ -240,6 +244,7 @@ def _nodes() -> list[dict[str, Any]]:
         }
         for node in NODES
     ]
+    return {"kind": "List", "apiVersion": "v1", "items": nodes}
 
 
 def _manifests() -> str:
