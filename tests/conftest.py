@@ -1,5 +1,6 @@
 """The cluster that tests share, and the options that choose it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--values", action="append", default=[], type=Path, help="with --context: values for the chart there"
     )
     group.addoption("--binderhub-wheel", type=Path, help="a wheel of the real BinderHub, in place of the stand-in")
+
+
+def pytest_configure() -> None:
+    # What runs in the background (`&`, nohup) inherits that Ctrl-C is ignored, and tests interrupt what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
