@@ -153,7 +153,7 @@ def _raise(fingerprint: str, wheel: Path | None) -> None:
         kubectl("apply", "--filename=-", given=_manifests())
         kubectl("wait", "node", "--all", "--for=condition=Ready", f"--timeout={START_SECONDS}s")
         kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={START_SECONDS}s")
-        _until(lambda: all(map(worker.services_work, NODES)), "kube-proxy")
+        _until(lambda: all(map(worker.networks_work, NODES)), "kube-proxy or the NetworkPolicy controller")
     binderhub = wheel.name if wheel else STAND_IN
     _write(STATE, {"fingerprint": fingerprint, "binderhub": binderhub, "programs": str(programs)})
 

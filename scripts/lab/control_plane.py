@@ -1,5 +1,6 @@
-"""The processes of the control plane's host, and those of what every cluster has somewhere: registries, Git."""
+"""The processes of the control plane's host, and those of what a cluster has somewhere: registries, Git, metadata."""
 
+import sys
 from pathlib import Path
 
 from lab import mirror, registries, repositories
@@ -18,6 +19,7 @@ def processes(programs: Path) -> list[Process]:
         Process("mirror", [f"{programs}/registry", "serve", str(config)]),
         Process("registry", [f"{programs}/registry", "serve", str(registries.FOLDER / "config.yaml")]),
         Process("git", [f"{programs}/gitserver", f"{GIT_ADDRESS}:80", str(repositories.FOLDER)]),
+        Process("metadata", [sys.executable, "-B", "-m", "lab.metadata"]),
         Process("etcd", _etcd(programs)),
         Process("apiserver", _apiserver(programs)),
         Process("controller-manager", _controller_manager(programs), after=api_answers),

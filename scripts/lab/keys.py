@@ -25,9 +25,11 @@ def make() -> None:
     context = run(*kubectl, "current-context").strip()
     run(*kubectl, "rename-context", context, CONTEXT)
     proxy = run(kubeadm, "kubeconfig", "user", "--config", str(settings), "--client-name", "system:kube-proxy")
+    netpol = run(kubeadm, "kubeconfig", "user", "--config", str(settings), "--client-name", "lab:netpol")
     for node in NODES:
         node.home.mkdir(exist_ok=True)
         _secret(node.home / "proxy.conf", proxy)
+        _secret(node.home / "netpol.conf", netpol)
         run(
             kubeadm, "init", "phase", "kubeconfig", "kubelet",
             "--config", str(_write(node)), "--kubeconfig-dir", str(node.home),

@@ -28,6 +28,8 @@ REGISTRY_ADDRESS = "10.89.0.20"
 REGISTRY_USER = "builder"
 GIT_NAME = "git.lab.test"
 GIT_ADDRESS = "10.89.0.21"
+# Where the nodes of Amazon, Google and most others, of Azure, and of Alibaba ask who they are.
+METADATA_ADDRESSES = ("169.254.169.254", "168.63.129.16", "100.100.100.200")
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
 COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.14.7"

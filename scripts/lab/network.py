@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from lab.layout import BRIDGE, CONTROL, GATEWAY, HOSTS, NETWORK, NODES, PODS, SERVICES
+from lab.layout import BRIDGE, CONTROL, GATEWAY, HOSTS, METADATA_ADDRESSES, NETWORK, NODES, PODS, SERVICES
 from lab.run import attempt, run
 
 NAMESPACES = Path("/run/netns")
@@ -65,6 +65,11 @@ def make() -> None:
                 run(*inside, "route", "add", node.pods, "via", node.address)
     # The control plane runs no kube-proxy; a node translates the Services that it asks for.
     run("ip", "-n", CONTROL.namespace, "route", "add", SERVICES, "via", NODES[0].address)
+    # Not by the default route: this machine may be a virtual one, and have a metadata service of its own.
+    for address in METADATA_ADDRESSES:
+        run("ip", "-n", CONTROL.namespace, "address", "add", f"{address}/32", "dev", "lo")
+        for node in NODES:
+            run("ip", "-n", node.namespace, "route", "add", address, "via", CONTROL.address)
     for node in NODES:
         run("ip", "route", "add", node.pods, "via", node.address)
     run("nft", "--file", "-", given=RULES)

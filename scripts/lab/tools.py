@@ -48,6 +48,15 @@ class Module:
             words += ["-X", f"{variable}={values.get(variable.rpartition('.')[2], self.version)}"]
         return words
 
+    @property
+    def key(self) -> str:
+        """What its programs depend on, as a short hash: its Go files and how they are built."""
+        digest = hashlib.sha256()
+        for file in sources(GO / self.folder):
+            digest.update(f"{file.relative_to(GO)}\0".encode() + file.read_bytes())
+        digest.update(repr(self).encode())
+        return digest.hexdigest()[:16]
+
 
 _KUBERNETES_VERSIONS = tuple(
     f"k8s.io/{package}.{name}"
@@ -72,6 +81,7 @@ MODULES = (
         ("github.com/distribution/distribution/v3/version.version",),
     ),
     Module("gitserver", ""),
+    Module("netpol", "github.com/cloudnativelabs/kube-router"),
     Module("actionlint", "github.com/rhysd/actionlint"),
 )
 
@@ -82,12 +92,8 @@ def module(folder: str) -> Module:
 
 
 def key() -> str:
-    """What the built programs depend on, as a short hash: the Go files and how they are built."""
-    digest = hashlib.sha256()
-    for file in sources(GO):
-        digest.update(f"{file.relative_to(GO)}\0".encode() + file.read_bytes())
-    digest.update(repr(MODULES).encode())
-    return digest.hexdigest()[:16]
+    """What all the built programs depend on, as a short hash."""
+    return hashlib.sha256(" ".join(one.key for one in MODULES).encode()).hexdigest()[:16]
 
 
 def folder() -> Path:
@@ -117,11 +123,13 @@ def build() -> None:
         destination.mkdir(exist_ok=True)
         say("Building Kubernetes and its companions from their Go modules (10 minutes on 2 cores, once)")
         for number, one in enumerate(MODULES, start=1):
-            done = destination / f".{one.folder}"
-            if not done.exists():
+            # Each is kept by itself too, so that a change of one leaves the others as they are.
+            part = cache() / f"go-{one.folder}-{one.key}"
+            if not is_complete(part):
                 with step(f"go build {one.folder} {one.version} ({number} of {len(MODULES)})"):
-                    _build(one, destination)
-                done.touch()
+                    _build(one, part)
+                mark_complete(part, f"go-{one.folder}-*")
+            _link(part, destination)
         _build_pause(destination)
         mark_complete(destination, "bin-*")
 
@@ -158,6 +166,13 @@ def digest(*files: Path) -> str:
 
 def _folder() -> Path:
     return cache() / f"bin-{key()}"
+
+
+def _link(part: Path, destination: Path) -> None:
+    for program in part.iterdir():
+        linked = destination / program.name
+        if program.name != "complete" and not linked.exists():
+            linked.hardlink_to(program)
 
 
 def _build(one: Module, destination: Path) -> None:

@@ -2,7 +2,7 @@
 
 import yaml
 
-from lab.layout import AUTHORITY, MIRROR, REGISTRY_NAME
+from lab.layout import AUTHORITY, GIT_ADDRESS, MIRROR, REGISTRY_ADDRESS, REGISTRY_NAME
 
 
 def text() -> str:
@@ -10,8 +10,16 @@ def text() -> str:
     daemon = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}
     values = {
         "registry": {"server": REGISTRY_NAME, "certificateAuthority": AUTHORITY.read_text()},
-        # Upstream's policy forbids private addresses, and this cluster's registry and Git server have such.
-        "networkPolicy": {"enabled": False},
+        # The registries and the Git server have private addresses here, which builds reach only where they are let.
+        "networkPolicy": {
+            "buildPods": {"egress": [_to(GIT_ADDRESS, 80)]},
+            "dockerApi": {"egress": [_to(GIT_ADDRESS, 80), _to(REGISTRY_ADDRESS, 443), _to(*MIRROR.split(":"))]},
+        },
         "dockerApi": {"extraFiles": {"daemon.json": {"mountPath": "/etc/docker/daemon.json", "data": daemon}}},
     }
     return yaml.safe_dump(values, sort_keys=False)
+
+
+def _to(address: str, port: int | str) -> dict[str, object]:
+    """A rule that lets connections to one port of one address out."""
+    return {"to": [{"ipBlock": {"cidr": f"{address}/32"}}], "ports": [{"protocol": "TCP", "port": int(port)}]}

@@ -8,11 +8,12 @@ import yaml
 
 from lab import cgroups
 from lab.keys import PKI
-from lab.layout import DNS_SERVICE, KUBERNETES_SERVICE, PAUSE_IMAGE, PODS, Host
+from lab.layout import DNS_SERVICE, KUBERNETES_SERVICE, PAUSE_IMAGE, PODS, SERVICES, Host
 from lab.process import Process, api_answers, socket_answers
 from lab.registries import NODE_HOSTS
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+RULES = ("nft", "list", "ruleset", "ip")
 
 
 def configure(node: Host, programs: Path, resolv_conf: str) -> None:
@@ -53,14 +54,35 @@ def processes(node: Host, programs: Path) -> list[Process]:
                 "--conntrack-tcp-timeout-close-wait=0",
             ],
         ),
+        Process(
+            "netpol",
+            [
+                f"{programs}/netpol",
+                f"--kubeconfig={node.home}/netpol.conf",
+                f"--hostname-override={node.name}",
+                f"--service-cidr={SERVICES}",
+            ],
+            # It reads and writes back the whole filter table: not while kube-proxy makes its own first rules.
+            after=lambda: _has_services(_said(*RULES)),
+        ),
     ]
 
 
-def services_work(node: Host) -> bool:
-    """Whether the node's kube-proxy has programmed the first Service; asked from outside."""
-    command = ["ip", "netns", "exec", node.namespace, "nft", "list", "ruleset", "ip"]
-    rules = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+def networks_work(node: Host) -> bool:
+    """Whether Services are translated and policies enforced on the node; asked from outside."""
+    inside = ("ip", "netns", "exec", node.namespace)
+    # The controller writes this rule with the first policies, and its chain before.
+    enforced = "-j ACCEPT" in _said(*inside, "iptables", "--wait", "--list-rules", "KUBE-ROUTER-FORWARD")
+    return enforced and _has_services(_said(*inside, *RULES))
+
+
+def _has_services(rules: str) -> bool:
+    """Whether kube-proxy has made the rules of the first Service."""
     return f"{KUBERNETES_SERVICE} " in rules
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _containerd(node: Host, programs: Path) -> str:

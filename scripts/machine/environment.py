@@ -13,14 +13,14 @@ from machine.problem import Problem
 from machine.say import say, step
 
 
-def make(lock_file: Path, purpose: str) -> Path:
+def make(lock_file: Path, purpose: str, interpreter: Path | None = None) -> Path:
     """The folder of a virtual environment with exactly the packages of `lock_file`, made if it is not there.
 
-    It is keyed by the lock file and the interpreter, and marked when whole, so that an interrupted run leaves nothing
-    that looks finished. Raises Problem when pip fails.
+    It is keyed by the lock file and the interpreter (by default the one that this runs on), and marked when whole, so
+    that an interrupted run leaves nothing that looks finished. Raises Problem when pip fails.
     """
-    interpreter = base_interpreter()
-    key = hashlib.sha256(lock_file.read_bytes() + f"{sys.version}{interpreter}".encode()).hexdigest()[:16]
+    made_with = str(interpreter or base_interpreter())
+    key = hashlib.sha256(lock_file.read_bytes() + f"{_version(made_with)}{made_with}".encode()).hexdigest()[:16]
     folder = cache() / f"venv-{purpose}-{key}"
     if is_complete(folder):
         return folder
@@ -32,7 +32,7 @@ def make(lock_file: Path, purpose: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         say(f"Making the Python environment for {purpose} from {lock_file.name}")
         with step("python3 -m venv, pip install"):
-            _run([interpreter, "-m", "venv", str(folder)])
+            _run([made_with, "-m", "venv", str(folder)])
             _run(
                 [
                     str(folder / "bin" / "python"),
@@ -64,6 +64,13 @@ def enter() -> None:
     search = f"{folder / 'bin'}:{os.environ.get('PATH', '')}"
     sys.stderr.flush()
     os.execve(python, [str(python), *sys.argv], {**os.environ, "PATH": search, "VIRTUAL_ENV": str(folder)})  # noqa: S606
+
+
+def _version(interpreter: str) -> str:
+    if interpreter == base_interpreter():
+        return sys.version
+    asked = [interpreter, "-c", "import sys; print(sys.version, end='')"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
 
 
 def _run(command: list[str]) -> None:

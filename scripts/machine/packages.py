@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "gcc",
         "git",
         "iproute2",
+        "ipset",
         "iptables",
         "libc6-dev",
         "libseccomp-dev",

@@ -1,5 +1,6 @@
 """The parts of the local cluster that need no cluster to be tested."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_every_module_is_pinned_and_summed(module: tools.Module) -> None:
     folder = tools.GO / module.folder
     assert module.version.startswith("v") is bool(module.pins)
     assert (folder / "go.sum").exists() is bool(module.pins)
+
+
+def test_a_changed_module_leaves_the_others_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(tools.GO, tmp_path / "go")
+    monkeypatch.setattr(tools, "GO", tmp_path / "go")
+    whole, before = tools.key(), {module.folder: module.key for module in tools.MODULES}
+    with (tmp_path / "go" / "netpol" / "main.go").open("a") as file:
+        file.write("// changed\n")
+    assert [module.folder for module in tools.MODULES if module.key != before[module.folder]] == ["netpol"]
+    assert tools.key() != whole
 
 
 def test_no_go_and_an_old_go_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

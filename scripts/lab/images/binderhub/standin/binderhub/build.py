@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 
 import kubernetes.config
 from kubernetes import client, watch
-from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import ApiException  # type: ignore[attr-defined] # where every version of the client has it
 from tornado.ioloop import IOLoop
 from tornado.log import app_log
 from traitlets import Any as AnyTrait
