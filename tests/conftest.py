@@ -20,6 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--values", action="append", default=[], type=Path, help="with --context: values for the chart there"
     )
     group.addoption("--binderhub-wheel", type=Path, help="a wheel of the real BinderHub, in place of the stand-in")
+    group.addoption("--binderhub-python", type=Path, help="the interpreter that BinderHub's process runs on in tests")
+    group.addoption(
+        "--kubernetes-client", help="the kubernetes client that it has there: one of tests/contract/clients"
+    )
 
 
 def pytest_configure() -> None:

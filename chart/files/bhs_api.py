@@ -1,11 +1,11 @@
 """The Kubernetes API as plain JSON.
 
 Images bring versions of the kubernetes client whose methods take different arguments. Of all of them only the
-configuration is used here (address, certificates, token), so that the version does not matter.
+configuration is used here (address, certificates, the kubeconfig's token), so that the version does not matter.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -36,9 +36,9 @@ class Unreachable(Exception):  # noqa: N818 - a state of the network, not a defe
 class Api:
     """Requests to one API server, from any thread."""
 
-    def __init__(self, configuration: Any) -> None:  # noqa: ANN401 - each client version has its own class
-        """`configuration` is a kubernetes.client.Configuration of any version."""
-        self._configuration = configuration
+    def __init__(self, configuration: Any, login: Callable[[], str]) -> None:  # noqa: ANN401 - see above
+        """`configuration` is a kubernetes.client.Configuration; `login` gives the header Authorization, or nothing."""
+        self._login = login
         self._host = str(configuration.host).rstrip("/")
         verified = configuration.verify_ssl
         self._pool = urllib3.PoolManager(
@@ -74,11 +74,13 @@ class Api:
         self, method: str, path: str, query: Json | None, body: Json | None, silence: float
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         url = f"{self._host}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": "application/json", **self._login()}
+        headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         response: Any = None
         try:
+            if login := self._login():
+                headers["Authorization"] = login
             response = self._pool.request(
                 method,
                 url,
@@ -99,11 +101,6 @@ class Api:
                 if getattr(response, "_fp", None) is not None and not response.closed:
                     response.close()
                 response.release_conn()
-
-    def _login(self) -> dict[str, str]:
-        # Asked anew each time: a mounted token changes about every hour.
-        token = self._configuration.auth_settings().get("BearerToken", {}).get("value")
-        return {"Authorization": token} if token else {}
 
 
 def _refused(status: int, body: bytes) -> Refused:

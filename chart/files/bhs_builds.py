@@ -72,7 +72,9 @@ class Builds:
     def _tell_places(self) -> None:
         for before, (build, _) in enumerate(self._queue):
             others = f"{before} more {'waits' if before == 1 else 'wait'} before it" if before else "it is next"
-            build.waiting(f"Waiting for one of the {self._limit} builds that may run at a time to end; {others}.")
+            build.audience.waiting(
+                f"Waiting for one of the {self._limit} builds that may run at a time to end; {others}."
+            )
 
     async def _run(self, build: Build) -> None:
         await build.run()

@@ -6,7 +6,7 @@ from typing import Any
 
 from bhs_api import Api, Refused
 from bhs_pod import COMPONENT, OWNER_LABEL
-from bhs_process import configuration, release
+from bhs_process import api, release
 from binderhub.build import KubernetesCleaner
 from tornado.log import app_log
 from traitlets import Integer
@@ -14,31 +14,43 @@ from traitlets import Integer
 ENDED_SECONDS = 60
 """A pod that ended is taken away by the process that watched its build; after so long there is none."""
 TERMINATING_SECONDS = 600
+UNOWNED_ENDED_SECONDS = 600
+"""For a pod of BinderHub's own class, which the one before an upgrade left: no process of now knows of its end."""
 
 Json = dict[str, Any]
 
 
 class ServiceKubernetesCleaner(KubernetesCleaner):
-    """Looks only at build pods of its own release."""
+    """Looks at build pods of its own release, and at those that ended and say of no release that it is theirs."""
 
     max_pending = Integer(1800, config=True, help="Seconds after which a build pod that never started is deleted.")
 
     def cleanup(self) -> None:
         """One round; what another replica deletes first is fine."""
-        api = Api(configuration())
+        server, now = api(), datetime.now(tz=UTC)
         namespace = os.environ.get("BUILD_NAMESPACE", self.namespace)
         path = f"/api/v1/namespaces/{namespace}/pods"
-        selector = f"component={COMPONENT},{OWNER_LABEL}={release()}"
-        for pod in api.request("GET", path, {"labelSelector": selector}).get("items") or []:
-            reason = reason_to_delete(pod, datetime.now(tz=UTC), self.max_age, self.max_pending)
+        for pod in _list(server, path, f"{OWNER_LABEL}={release()}"):
+            reason = reason_to_delete(pod, now, self.max_age, self.max_pending)
             if reason:
-                app_log.info("Deleting build pod %s: %s", pod["metadata"]["name"], reason)
-                options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
-                try:
-                    api.request("DELETE", f"{path}/{pod['metadata']['name']}", None, options)
-                except Refused as refused:
-                    if refused.status not in (404, 409):
-                        raise
+                _delete(server, path, pod, reason)
+        for pod in _list(server, path, f"!{OWNER_LABEL}"):
+            if ended_seconds_ago(pod, now) > UNOWNED_ENDED_SECONDS:
+                _delete(server, path, pod, "it ended long ago, and no release says that it is its own")
+
+
+def _list(server: Api, path: str, selector: str) -> list[Json]:
+    return server.request("GET", path, {"labelSelector": f"component={COMPONENT},{selector}"}).get("items") or []
+
+
+def _delete(server: Api, path: str, pod: Json, reason: str) -> None:
+    app_log.info("Deleting build pod %s: %s", pod["metadata"]["name"], reason)
+    options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
+    try:
+        server.request("DELETE", f"{path}/{pod['metadata']['name']}", None, options)
+    except Refused as refused:
+        if refused.status not in (404, 409):
+            raise
 
 
 def reason_to_delete(pod: Json, now: datetime, max_age: int, max_pending: int) -> str:
@@ -48,13 +60,20 @@ def reason_to_delete(pod: Json, now: datetime, max_age: int, max_pending: int) -
     if metadata.get("deletionTimestamp"):
         return "its node does not end it" if _age(metadata["deletionTimestamp"], now) > TERMINATING_SECONDS else ""
     if phase in ("Succeeded", "Failed"):
-        return f"{phase} a while ago" if _age(_ended(pod) or metadata["creationTimestamp"], now) > ENDED_SECONDS else ""
+        return f"{phase} a while ago" if ended_seconds_ago(pod, now) > ENDED_SECONDS else ""
     since = status.get("startTime")
     if since and max_age and _age(since, now) > max_age:
         return f"it runs for more than {max_age} s"
     if not since and max_pending and _age(metadata["creationTimestamp"], now) > max_pending:
         return f"it did not start within {max_pending} s"
     return ""
+
+
+def ended_seconds_ago(pod: Json, now: datetime) -> float:
+    """How long ago it ended; 0 while it has not."""
+    if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+        return 0
+    return _age(_ended(pod) or pod["metadata"]["creationTimestamp"], now)
 
 
 def _age(when: str, now: datetime) -> float:

@@ -4,6 +4,7 @@ Filled by three watches, read on the main loop only.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bhs_api import Api, Refused, Unreachable
+from bhs_look import node, ready
 from bhs_pod import COMPONENT, OWNER_LABEL
-from bhs_state import node, ready
 from bhs_watch import Watch
 
 Json = dict[str, Any]
@@ -21,6 +22,8 @@ log = logging.getLogger("tornado.application")
 FIRST_LIST_SECONDS = 20.0
 CALLS = 4
 """Requests at a time; each is short."""
+GONE_KEPT = 100
+"""Of so many deleted pods the last state is kept, for builds that have yet to look."""
 
 
 class Cluster:
@@ -37,10 +40,14 @@ class Cluster:
         """Why the API server cannot be asked, while that is so."""
         self.trouble_since = 0.0
         self._events: dict[str, dict[str, Json]] = {}
+        self._leaving: set[str] = set()
+        """Ids of the pods that this process deletes: the watch shows it a moment later."""
         self.loop = loop
         self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="kubernetes")
         self._listeners: set[Callable[[], None]] = set()
         self._first_list = asyncio.Event()
+        self._gone: dict[str, Json] = {}
+        """By uid, the oldest first."""
         selector = f"component={COMPONENT},{OWNER_LABEL}={owner}"
         self._watch(self.path("pods"), {"labelSelector": selector}, self._list_pods, self._change_pod, self._troubled)
         events = {"fieldSelector": "involvedObject.kind=Pod"}
@@ -60,6 +67,10 @@ class Cluster:
         metadata = pod["metadata"]
         found = self._events.get(metadata["name"], {}).values()
         return [one for one in found if one["involvedObject"].get("uid") in (None, "", metadata.get("uid"))]
+
+    def last_of(self, pod: Json) -> Json:
+        """The last state of a pod that is gone, which may say more than `pod`, an earlier one."""
+        return self._gone.get(pod["metadata"]["uid"], pod)
 
     def nodes_with_daemon(self) -> list[str]:
         """Names of the nodes whose daemon is ready, sorted."""
@@ -86,12 +97,30 @@ class Cluster:
     async def create_pod(self, pod: Json) -> Json:
         """Make it, and show it at once: the watch is a moment behind."""
         made = await self.request("POST", self.path("pods"), None, pod)
-        self.pods.setdefault(made["metadata"]["name"], made)
+        self._show(made)
         return made
+
+    async def look_up(self, name: str) -> None:
+        """Show a pod of that name that the watch has not shown yet, if there is one."""
+        try:
+            self._show(await self.request("GET", self.path("pods", name)))
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+
+    def _show(self, pod: Json) -> None:
+        # The watch may have been faster than the answer, and have shown the pod's end already.
+        if pod["metadata"]["uid"] not in self._gone:
+            self.pods.setdefault(pod["metadata"]["name"], pod)
+
+    def leaves(self, pod: Json) -> bool:
+        """Whether the pod is being deleted, by this process or by anybody."""
+        return bool(pod["metadata"].get("deletionTimestamp")) or pod["metadata"].get("uid") in self._leaving
 
     async def delete_pod(self, pod: Json, *, at_once: bool = True) -> None:
         """Delete this very pod and no other of its name; that it is gone already is fine."""
         options: Json = {"preconditions": {"uid": pod["metadata"]["uid"]}}
+        self._leaving.add(pod["metadata"]["uid"])
         if at_once:
             options["gracePeriodSeconds"] = 0
         try:
@@ -125,12 +154,16 @@ class Cluster:
 
     def _list_pods(self, pods: list[Json]) -> None:
         self.pods = {pod["metadata"]["name"]: pod for pod in pods}
+        self._leaving &= {pod["metadata"]["uid"] for pod in pods}
         self._first_list.set()
         self._tell()
 
     def _change_pod(self, kind: str, pod: Json) -> None:
         if kind == "DELETED":
             self._forget(pod)
+            self._gone[pod["metadata"]["uid"]] = pod
+            if len(self._gone) > GONE_KEPT:
+                del self._gone[next(iter(self._gone))]
         else:
             self.pods[pod["metadata"]["name"]] = pod
         self._tell()
@@ -141,6 +174,7 @@ class Cluster:
         if held and held["metadata"].get("uid") == pod["metadata"].get("uid"):
             del self.pods[name]
         self._events.pop(name, None)
+        self._leaving.discard(pod["metadata"].get("uid"))
 
     def _list_events(self, events: list[Json]) -> None:
         self._events = {}
@@ -188,3 +222,9 @@ def _say(words: str) -> None:
     """Without events or daemons builds go on; only what is told of them is less."""
     if words:
         log.warning("binderhub-service: %s", words)
+
+
+async def changes(woken: asyncio.Event, seconds: float) -> None:
+    """Until `woken` is set, and for so long at most."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(woken.wait(), seconds)

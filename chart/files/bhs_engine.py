@@ -12,7 +12,7 @@ class Parts:
     """What the engine adds to the container that builds."""
 
     command: list[str]
-    """The whole command, once it is known what repo2docker is to do."""
+    """Waits for the daemon, then runs the command that it was made for."""
     volumes: list[Json] = field(default_factory=list)
     mounts: list[Json] = field(default_factory=list)
     env: list[Json] = field(default_factory=list)
@@ -39,8 +39,11 @@ class Engine(Protocol):
 
     words: Words
 
-    def parts(self, repo2docker: list[str], patience: int) -> Parts:
-        """What to run so that `repo2docker` builds here, waiting at most `patience` seconds for the daemon."""
+    def parts(self, command: list[str], patience: int) -> Parts:
+        """What lets repo2docker build here, waiting at most `patience` seconds for the daemon.
+
+        `command` is to run from then on, and until repo2docker has ended.
+        """
 
     def has_daemons(self) -> bool:
         """Whether pods of the release are the daemons; False where the daemon is somebody else's."""

@@ -9,9 +9,10 @@ INSIDE = "/run/docker-api"
 NO_DAEMON = 75
 """Exit code of a build container that found no daemon in time; EX_TEMPFAIL of sysexits.h."""
 
-# Runs before repo2docker: a mounted directory says nothing about whether a daemon listens in it.
+# Runs before repo2docker: a mounted directory says nothing about whether a daemon listens in it. The lock on that
+# directory outlives this program and ends with repo2docker: the daemon's cleaner removes no image while it is held.
 _WAIT = """
-import json, os, socket, sys, time
+import fcntl, os, socket, sys, time
 path, seconds, command = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
 def answers():
     with socket.socket(socket.AF_UNIX) as daemon:
@@ -27,6 +28,9 @@ while not answers():
     if time.monotonic() > end:
         sys.exit(75)
     time.sleep(0.1)
+directory = os.open(os.path.dirname(path), os.O_RDONLY)
+fcntl.flock(directory, fcntl.LOCK_SH)
+os.set_inheritable(directory, True)
 os.execvp(command[0], command)
 """
 
@@ -48,7 +52,8 @@ class Docker:
             r"|code = Unavailable desc = (?:error reading|connection error|transport is closing|closing transport)"
             r"|Canceled desc = grpc: the client connection is closing"
         ),
-        full=re.compile(r"no space left on device|disk quota exceeded"),
+        # A step's own commands write it with a capital: what they fill is the daemon's disk too.
+        full=re.compile(r"[Nn]o space left on device|disk quota exceeded"),
     )
 
     def __init__(self, socket: str, directory_is_ours: bool) -> None:
@@ -60,7 +65,7 @@ class Docker:
         """The chart's docker-api pods, if the socket is theirs."""
         return self._ours
 
-    def parts(self, repo2docker: list[str], patience: int) -> Parts:
+    def parts(self, command: list[str], patience: int) -> Parts:
         """Mount the directory, because a socket mounted as a file is lost when the daemon restarts."""
         if self._ours:
             inside = f"{INSIDE}/{self._socket.name}"
@@ -71,7 +76,7 @@ class Docker:
             volume = {"path": str(self._socket), "type": "Socket"}
             mount = {"name": "docker-api", "mountPath": inside}
         return Parts(
-            command=["python3", "-c", _WAIT, inside, str(patience), *repo2docker],
+            command=["python3", "-c", _WAIT, inside, str(patience), *command],
             volumes=[{"name": "docker-api", "hostPath": volume}],
             mounts=[mount],
             env=[

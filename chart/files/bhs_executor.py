@@ -10,7 +10,6 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from bhs_api import Api
 from bhs_audit import asker, told
 from bhs_build import Build
 from bhs_builds import Builds
@@ -18,16 +17,17 @@ from bhs_cluster import Cluster
 from bhs_engine_docker import Docker
 from bhs_faults import Failure
 from bhs_pod import Wanted
-from bhs_process import configuration, release
+from bhs_process import api, release
 from binderhub.build import KubernetesBuildExecutor, ProgressEvent
 from binderhub.utils import rendezvous_rank
-from traitlets import Bool, Dict, Integer, List, Unicode
+from traitlets import Bool, Dict, Integer, List, Unicode, default
 
 HEARTBEAT_SECONDS = 10.0
 """After so long without an event an empty one is sent: BinderHub sees only then that a client has left."""
 BACKLOG = 100
 """Events that may wait for a client that does not read."""
 FULL_SECONDS = 0.05
+WAKE_SECONDS = 0.1
 
 Kind, Status = ProgressEvent.Kind, ProgressEvent.BuildStatus
 _builds: dict[tuple[int, str], Builds] = {}
@@ -55,6 +55,14 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     init_containers: Any = List(config=True, help="Containers that run before the repository is fetched.")
     image_pull_policy = Unicode("", config=True, help="When build_image is pulled; empty is Kubernetes' default.")
     service_account_name = Unicode("", config=True, help="Service account of build pods; its token is not mounted.")
+
+    if not hasattr(KubernetesBuildExecutor, "resources"):  # BinderHub before March 2026
+        resources = Dict(config=True, help="Resources of both containers, as Kubernetes writes them.")
+
+        @default("resources")
+        def _resources_of_memory(self) -> dict[str, dict[str, int]]:
+            memory = {"limits": self.memory_limit, "requests": self.memory_request}
+            return {kind: {"memory": size} for kind, size in memory.items() if size}
 
     def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
         """Made by BinderHub on the main loop: once at its start, and once for each request."""
@@ -112,23 +120,29 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
                 self._put(Kind.BUILD_STATUS_CHANGE, Status.BUILT)
         finally:
             self._audit(outcome, build)
+        await self._wake()
+
+    async def _wake(self) -> None:
+        """Have the handler see that the stream has ended: before 2026 it looks up at events only."""
+        while self._ending and not self.stop_event.is_set():
+            await asyncio.sleep(WAKE_SECONDS)
+            if not self.q.qsize():
+                self._put(Kind.BUILD_STATUS_CHANGE, Status.PENDING)  # is not shown
 
     async def _hand_on(self, build: Build) -> None:
         """All events of the build, as fast as the client takes them."""
-        changed = build.join()
+        tape, changed = build.audience.tape, build.audience.join()
         try:
-            place = build.tape.first
+            place = tape.first
             while True:
                 changed.clear()
-                while place < build.tape.end:
+                while place < tape.end:
                     await self._room()
-                    if place < build.tape.first:
-                        lost = (
-                            f"({build.tape.first - place} lines were skipped: they came faster than they were read.)\n"
-                        )
+                    if place < tape.first:
+                        lost = f"({tape.first - place} lines were skipped: they came faster than they were read.)\n"
                         self._put(Kind.LOG_MESSAGE, json.dumps({"phase": build.phase, "message": lost}))
-                        place = build.tape.first
-                    self._put(Kind.LOG_MESSAGE, build.tape.get(place))
+                        place = tape.first
+                    self._put(Kind.LOG_MESSAGE, tape.get(place))
                     place += 1
                 if build.over:
                     return
@@ -138,7 +152,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
                     if not self.q.qsize():
                         self._put(Kind.LOG_MESSAGE, json.dumps({"phase": build.phase, "message": ""}))
         finally:
-            build.leave(changed)
+            build.audience.leave(changed)
 
     async def _room(self) -> None:
         while self.q.qsize() >= BACKLOG:
@@ -166,10 +180,10 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         loop = asyncio.get_running_loop()
         key = (id(loop), self.namespace)
         if key not in _builds:
-            cluster = Cluster(Api(configuration()), loop, self.namespace, release())
+            cluster = Cluster(api(), loop, self.namespace, release())
             selector = os.environ.get("DOCKER_API_SELECTOR", "")
             if selector:
-                cluster.watch_daemons(os.environ.get("NAMESPACE") or self.namespace, selector)
+                cluster.watch_daemons(os.environ.get("BUILD_NAMESPACE") or self.namespace, selector)
             _builds[key] = Builds(cluster, getattr(self.parent, "concurrent_build_limit", 32))
         return _builds[key]
 

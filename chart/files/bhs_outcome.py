@@ -1,5 +1,6 @@
 """From a build's lines to the reason it failed. Every pattern has a recorded line in tests/executor/recorded."""
 
+import itertools
 import re
 from collections import deque
 from dataclasses import dataclass, field
@@ -32,17 +33,21 @@ _GIT = (
         r"|Empty reply from server|Connection reset|early EOF",
     ),
 )
-# The first that matches counts, the most particular first: an address may hold digits that look like a status.
+# The first that matches counts, the most particular first. A number alone means nothing: addresses and tags have some.
 _PUSH = (
     ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
-    ("BHS602", r"\b413\b|[Ee]ntity [Tt]oo [Ll]arge|blob upload invalid.*too large"),
-    ("BHS603", r"\b429\b|(?i:too ?many ?requests)"),
+    ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b|blob upload invalid.*too large"),
+    ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests)"),
     (
         "BHS601",
-        r"\b40[13] (?:Unauthorized|Forbidden)|\bunauthorized\b|\bdenied\b|no basic auth credentials|insufficient_scope"
-        r"|authentication required|authorization failed|status: 40[13]\b",
+        r"HTTP 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)|\bunauthorized\b|\bdenied\b|no basic auth credentials"
+        r"|insufficient_scope|authentication required|authorization failed|status: 40[13]\b",
     ),
-    ("BHS607", r"\b50\d [A-Z]|status(?: code)?:? 50\d|connection reset by peer|broken pipe|unexpected EOF|\bEOF$"),
+    (
+        "BHS607",
+        r"HTTP 5\d\d\b|\b5\d\d [A-Z]|status(?: code)?:? 5\d\d|connection reset by peer|broken pipe"
+        r"|unexpected EOF|: EOF\b",
+    ),
     (
         "BHS604",
         r"no such host|connection refused|i/o timeout|no route to host|network is unreachable|server misbehaving"
@@ -50,6 +55,14 @@ _PUSH = (
     ),
 )
 _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
+# `docker push` ends with the registry's words alone.
+_PUSH_ERROR = re.compile(
+    _ERROR.pattern
+    + r"|^(?:denied|unauthorized|toomanyrequests|unknown|size invalid|error parsing HTTP|received unexpected)"
+)
+_AFTER_ERROR = re.compile(r"^-{6}$|^Traceback ")
+_ERROR_LINES = 10
+_TAG = re.compile(r"<[^<>]*>")
 _BUILDKIT_STEP = re.compile(r"^ > \[(?P<place>[^\]]+)\] (?P<step>.+?):?\s*$")
 
 
@@ -110,6 +123,8 @@ class Transcript:
         if self.exit_code == 137:
             return Failure("BHS102", {**particulars, "step": step})
         detail = f"it ended with exit code {self.exit_code}." if self.exit_code else self._last_error()
+        if exit_code == 137:
+            detail = "repo2docker was killed (exit code 137)."
         return Failure("BHS101", {**particulars, "step": step, "detail": detail or f"exit code {exit_code}."})
 
     def _of_git(self, particulars: dict[str, Any]) -> Failure:
@@ -120,12 +135,18 @@ class Transcript:
         return Failure("BHS103", {**particulars, "detail": self._last_error() or "its log says no more"})
 
     def _of_push(self, particulars: dict[str, Any]) -> Failure:
-        errors = [line for line in self.pushed if _ERROR.search(line) or "denied" in line or "unauthorized" in line]
+        detail = self._push_error()
         for code, pattern in _PUSH:
-            for line in errors:
-                if re.search(pattern, line):
-                    return Failure(code, {**particulars, "detail": line.strip()})
+            if re.search(pattern, detail):
+                return Failure(code, {**particulars, "detail": detail})
         return Failure("BHS606", {**particulars, "detail": "\n".join(self.last)})
+
+    def _push_error(self) -> str:
+        """The first error of the push, in one line: a proxy's page, which docker prints as it is, has several."""
+        lines = list(self.pushed)
+        first = next((number for number, line in enumerate(lines) if _PUSH_ERROR.search(line)), len(lines))
+        block = itertools.takewhile(lambda line: not _AFTER_ERROR.search(line), lines[first : first + _ERROR_LINES])
+        return " ".join(_TAG.sub(" ", " ".join(block)).split())
 
     def _last_error(self) -> str:
         for line in reversed(self.last):

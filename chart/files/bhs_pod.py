@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bhs_engine import Engine
+from bhs_programs import ANSWERS, BUILD_PROGRAM, FETCH_PROGRAM
 
 Json = dict[str, Any]
 
@@ -16,16 +17,8 @@ BUILD_LABEL = "binderhub-service/build"
 FETCH, BUILD = "fetch", "builder"
 SOURCE = "/src/repository"
 GIT_FILE = "/run/git-credential/credential"
-
-# Runs repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would.
-_FETCH = """
-import sys
-from repo2docker.__main__ import make_r2d
-path, *arguments = sys.argv[1:]
-app = make_r2d(["--no-build", *arguments])
-app.initialize()
-app.fetch(app.repo, app.ref, path)
-"""
+_SHARED = ("cpu", "memory", "ephemeral-storage")
+"""Resources that may be requested without being limited to that; a device is a container's own."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +73,27 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
     """The pod. `node` is the only one it may run on, `preferred` the one that it should, if they are not empty."""
     # The label keeps the URL that repo2docker would write for a repository that it fetched itself.
     options = [*wanted.repo2docker[1:], "--label", f"repo2docker.repo={wanted.repo}"]
-    parts = engine.parts([wanted.repo2docker[0], *options, SOURCE], wanted.start_seconds)
+    parts = engine.parts(ANSWERS, wanted.start_seconds)
     source = {"name": "source", "mountPath": "/src"}
     volumes: list[Json] = [{"name": "source", "emptyDir": {}}, *parts.volumes, *wanted.extra_volumes]
     fetch: Json = {
         "name": FETCH,
-        "args": ["python3", "-c", _FETCH, SOURCE, *wanted.repo2docker[1:], wanted.repo],
+        "args": ["python3", "-c", FETCH_PROGRAM, SOURCE, *wanted.repo2docker[1:], wanted.repo],
         "env": [*wanted.extra_env],
         "volumeMounts": [source, *wanted.extra_mounts],
     }
     build: Json = {
         "name": BUILD,
-        "args": parts.command,
+        "args": [
+            "python3",
+            "-c",
+            BUILD_PROGRAM,
+            json.dumps(parts.command),
+            SOURCE,
+            wanted.repo2docker[0],
+            *options,
+            SOURCE,
+        ],
         "env": [*parts.env, *wanted.extra_env],
         "volumeMounts": [source, *parts.mounts, *wanted.extra_mounts],
     }
@@ -108,10 +110,10 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
         build["volumeMounts"].append(config)
     for container in (fetch, build):
         container["image"] = wanted.build_image
-        container["resources"] = wanted.resources
         container["securityContext"] = {"allowPrivilegeEscalation": False}
         if wanted.pull_policy:
             container["imagePullPolicy"] = wanted.pull_policy
+    fetch["resources"], build["resources"] = _before(wanted.resources), wanted.resources
     labels = {"name": name, "component": COMPONENT, OWNER_LABEL: wanted.owner}
     annotations = {"binder-repo": wanted.repo, "binder-ref": wanted.ref, "binder-image": wanted.image_name}
     return {
@@ -120,18 +122,25 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
         "metadata": {
             "name": name,
             "labels": {**wanted.labels, **labels},
-            "annotations": {**wanted.annotations, **annotations},
+            "annotations": {"kubectl.kubernetes.io/default-container": BUILD, **wanted.annotations, **annotations},
         },
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             **wanted.spec,
             "affinity": _affinity(wanted.affinity, node, preferred),
-            "initContainers": [*wanted.init_containers, fetch],
-            "containers": [build],
+            "initContainers": wanted.init_containers,
+            "containers": [fetch, build],
             "volumes": volumes,
         },
     }
+
+
+def _before(resources: Json) -> Json:
+    """Resources of a container that is done when the one with `resources` begins: the node shall not count both."""
+    bounded = {kind: {name: of[name] for name in _SHARED if name in of} for kind, of in resources.items()}
+    names = {name for of in bounded.values() for name in of}
+    return {**bounded, "requests": dict.fromkeys(sorted(names), "0")} if names else {}
 
 
 def secret(wanted: Wanted, pod: Json) -> Json | None:

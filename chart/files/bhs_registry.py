@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from binderhub.registry import DockerRegistry
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
 from tornado.httputil import url_concat
-from traitlets import Float, default
+from traitlets import Bool, Float, default
 
 # An index too: what docker pushes with attestations, or for more than one architecture.
 ACCEPT = ", ".join(
@@ -26,6 +26,8 @@ class ServiceDockerRegistry(DockerRegistry):
     """Asks with all manifest types, answers Basic and Bearer challenges, and takes any failure for "not there"."""
 
     timeout = Float(10.0, config=True, help="Seconds that one question to the registry may take.")
+
+    _wants_basic = Bool(False, help="Whether it has asked for that: the next question brings the login along.")
 
     @default("auth_config_url")
     def _default_auth_config_url(self) -> str:
@@ -51,7 +53,7 @@ class ServiceDockerRegistry(DockerRegistry):
         return None
 
     async def _manifest(self, url: str, image: str) -> Any:  # noqa: ANN401
-        headers = {"Accept": ACCEPT}
+        headers = {"Accept": ACCEPT, **({"Authorization": self._basic()} if self._wants_basic else {})}
         if self.token_url:
             token = await self._get_token(
                 AsyncHTTPClient(), self.token_url, service="container_registry", scope=f"repository:{image}:pull"
@@ -66,6 +68,7 @@ class ServiceDockerRegistry(DockerRegistry):
         kind, _, rest = challenge.partition(" ")
         told = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         if kind.lower() == "basic":
+            self._wants_basic = True
             return await self._ask(url, {**headers, "Authorization": self._basic()})
         scope = told.get("scope") or f"repository:{image}:pull"
         return await self._ask(url, {**headers, "Authorization": f"Bearer {await self._bearer(told, scope)}"})

@@ -2,8 +2,9 @@
 
 `registry` comes first, then `buildPods` and `builders`, which become traits of the class that makes build pods.
 `config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default, and so overrides what came before.
-Then the snippets of `extraConfig` run as Python, ordered by their keys. They see `c` and `get_chart_config`, and what
-snippets before them defined.
+Then the snippets of `extraConfig` run as Python: first those whose keys begin with `binderhub-service-`, which are the
+chart's own, then all others, both ordered by their keys. They see `c` and `get_chart_config`, and what snippets before
+them defined.
 """
 
 import sys
@@ -30,7 +31,8 @@ def _read() -> dict[str, Any]:
 def get_chart_config(config_path: str | None = None, default: Any = None) -> Any:  # noqa: ANN401 - what YAML can hold
     """What the chart was given at a path such as "custom.banner" or "config.BinderHub"; all of it without a path.
 
-    `default` where the path leads nowhere. Of the chart's values there are `custom`, `config` and `extraConfig`.
+    `default` where the path leads nowhere. Of the chart's values there are `custom`,
+    `config`, `extraConfig`, `buildPods` and `builders`.
     """
     found: Any = _read()
     for key in config_path.split(".") if config_path else []:
@@ -88,7 +90,9 @@ for _section, _traits in (get_chart_config("config") or {}).items():
         if _value is not None:
             c[_section][_name] = _value
 
-for _key, _snippet in sorted((get_chart_config("extraConfig") or {}).items()):
+_snippets = get_chart_config("extraConfig") or {}
+for _key in sorted(_snippets, key=lambda key: (not key.startswith("binderhub-service-"), key)):
+    _snippet = _snippets[_key]
     if _snippet:
         print(f"Running extraConfig.{_key}")
         exec(compile(_snippet, f"extraConfig.{_key}", "exec"))  # noqa: S102 - the chart's user asks for it

@@ -3,12 +3,16 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from contract.service import Installed, Repository, Service, answers, free_port, running, until
 from lab import tools, wheel
 from machine import environment
 from machine.problem import Problem
+
+CLIENTS = Path(__file__).parent / "clients"
+"""Versions of the kubernetes client other than the image's, each with its hash."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,26 +26,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def binderhub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def kubernetes_client(request: pytest.FixtureRequest) -> str:
+    """The version of the kubernetes client that BinderHub runs on; empty for that of its image."""
+    return str(getattr(request, "param", None) or request.config.getoption("--kubernetes-client") or "")
+
+
+@pytest.fixture(scope="session")
+def binderhub(
+    request: pytest.FixtureRequest, kubernetes_client: str, tmp_path_factory: pytest.TempPathFactory
+) -> Installed:
     """The package under test, on the packages of BinderHub's image."""
     folder = tmp_path_factory.mktemp("binderhub")
     file = request.param or wheel.build_standin(folder)
     info = wheel.check_wheel(file)
-    python = environment.make(wheel.IMAGE / "requirements.lock", "binderhub") / "bin" / "python"
+    interpreter = request.config.getoption("--binderhub-python")
+    python = environment.make(wheel.IMAGE / "requirements.lock", "binderhub", interpreter) / "bin" / "python"
     packages = folder / "packages"
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        "--target",
-        str(packages),
-        str(file),
-    ]
-    subprocess.run(install, check=True)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(packages)]
+    subprocess.run([*install, "--no-index", str(file)], check=True)
+    if kubernetes_client:
+        hashed = CLIENTS / f"kubernetes-{kubernetes_client}.txt"
+        subprocess.run([*install, "--require-hashes", "--only-binary=:all:", "--requirement", hashed], check=True)
     return Installed(python, packages, info.version, info.is_standin)
 
 

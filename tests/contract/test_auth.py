@@ -3,13 +3,17 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
 from contract.service import Installed, Service, running
+from lab import tools
+from values.rendering import Chart
 
 TOKENS = {"with-scope": ["access:services!service=binder"], "without-scope": ["read:users!user=ada"]}
 FORBIDDEN = [{"phase": "failed", "status_code": 403, "message": "Forbidden\n"}]
@@ -79,3 +83,33 @@ def test_without_the_services_name_any_token_of_the_hub_will_do(binderhub: Insta
     with running(binderhub, tmp_path, CONFIG, environment(hub)) as service:
         assert [event["phase"] for event in ask(service, "token without-scope")] == ["waiting", "ready"]
         assert ask(service, "token unknown") == FORBIDDEN
+
+
+def rendered(hub: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The environment that the chart gives BinderHub, with a token for the Secret, and what it gives c.BinderHub."""
+    objects = Chart(tools.folder() / "helm").render({"hub": {"enabled": True, **hub}})
+    (container,) = objects.one("Deployment", "binderhub")["spec"]["template"]["spec"]["containers"]
+    told = {entry["name"]: entry.get("value", "from a Secret") for entry in container["env"]}
+    config = yaml.safe_load(objects.one("Secret", "binderhub")["stringData"]["chart-config.yaml"])["config"]
+    return {name: value for name, value in told.items() if name.startswith("JUPYTERHUB_")}, config["BinderHub"]
+
+
+def test_the_charts_environment_asks_for_the_scope_of_its_service(
+    binderhub: Installed, tmp_path: Path, hub: str
+) -> None:
+    env, traits = rendered({"apiUrl": hub})
+    assert env["JUPYTERHUB_API_TOKEN"] == "from a Secret"  # noqa: S105 - not one
+    config = "".join(f"c.BinderHub.{name} = {traits[name]!r}\n" for name in ("auth_enabled", "base_url"))
+    with running(binderhub, tmp_path, config, env) as service:
+        assert service.get("/versions").status_code == 404
+        below = replace(service, url=f"{service.url}/services/binder")
+        assert below.get("/versions").status_code == 200
+        assert [event["phase"] for event in ask(below, "token with-scope")] == ["waiting", "ready"]
+        assert ask(below, "token without-scope") == [{**FORBIDDEN[0], "message": "user ada is not allowed.\n"}]
+        assert ask(below, None) == FORBIDDEN
+
+
+def test_another_services_scope_is_not_enough(binderhub: Installed, tmp_path: Path, hub: str) -> None:
+    env, _ = rendered({"apiUrl": hub, "serviceName": "builder"})
+    with running(binderhub, tmp_path, CONFIG, env) as service:
+        assert ask(service, "token with-scope") == [{**FORBIDDEN[0], "message": "user ada is not allowed.\n"}]

@@ -1,8 +1,6 @@
 """Whether an image is there already: BinderHub's registry class against a real registry, and a class of one's own."""
 
-import hashlib
 import json
-import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -12,71 +10,50 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import bcrypt
 import httpx
 import pytest
-import yaml
-from contract.service import Installed, Service, answers, free_port, new_ref, running, until
-from lab import tools
+from contract.registries import (
+    INDEX,
+    MANIFEST,
+    PASSWORD,
+    SERVICE,
+    USER,
+    Registry,
+    Tokens,
+    htpasswd,
+    serving,
+    token_server,
+)
+from contract.service import Installed, Service, new_ref, running
 
 URL = "https://git.example/group/project"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-USER, PASSWORD = "robot", "open sesame"
-
-
-@dataclass(frozen=True)
-class Registry:
-    """A registry that wants a login, over plain HTTP on the loopback."""
-
-    host: str
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://{self.host}"
-
-    def push(self, image: str, tag: str, kind: str) -> None:
-        """Put an image there that has nothing in it."""
-        with httpx.Client(base_url=f"{self.url}/v2/{image}/", auth=(USER, PASSWORD)) as client:
-            where = client.post("blobs/uploads/").raise_for_status().headers["Location"]
-            digest = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
-            client.put(httpx.URL(where).copy_merge_params({"digest": digest}), content=b"{}").raise_for_status()
-            config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
-            manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
-            content = json.dumps(manifest).encode()
-            if kind == INDEX:
-                inner = f"sha256:{hashlib.sha256(content).hexdigest()}"
-                client.put(f"manifests/{inner}", content=content, headers={"Content-Type": MANIFEST}).raise_for_status()
-                listed = [{"mediaType": MANIFEST, "digest": inner, "size": len(content)}]
-                content = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
-            client.put(f"manifests/{tag}", content=content, headers={"Content-Type": kind}).raise_for_status()
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     folder = tmp_path_factory.mktemp("registry")
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    (folder / "htpasswd").write_text(f"{USER}:{hashed}\n")
-    host = f"127.0.0.1:{free_port()}"
-    config = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-        "http": {"addr": host},
-        "auth": {"htpasswd": {"realm": "r", "path": str(folder / "htpasswd")}},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [tools.folder() / "registry", "serve", folder / "config.yaml"], stdout=log, stderr=log
-        )
-    try:
-        until(lambda: answers(f"http://{host}/v2/"), "the registry")
-        yield Registry(host)
-    finally:
-        server.terminate()
-        server.wait()
+    with serving(folder, folder / "storage", htpasswd(folder)) as started:
+        yield started
+
+
+@dataclass(frozen=True)
+class WithTokens:
+    """A registry whose login is a token, the server that gives them, and another door to the same images."""
+
+    registry: Registry
+    tokens: Tokens
+    door: Registry
+
+
+@pytest.fixture
+def with_tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithTokens]:
+    folder, door = tmp_path_factory.mktemp("registry"), tmp_path_factory.mktemp("door")
+    with (
+        token_server() as tokens,
+        serving(folder, folder / "storage", tokens.auth(folder)) as registry,
+        serving(door, folder / "storage", htpasswd(door)) as other,
+    ):
+        yield WithTokens(registry, tokens, other)
 
 
 def config(registry: Registry, more: str = "") -> str:
@@ -204,6 +181,28 @@ def test_a_token_is_asked_for_where_the_challenge_says(
     assert accept == MANIFEST
     assert accept_with_token != MANIFEST  # so that some registries do not give what they have
     assert parse_qs(urlsplit(token_path).query) == {"service": ["s"], "scope": ["repository:x:pull"]}
+
+
+def test_the_real_registry_challenges_alike_and_what_it_has_is_missed(
+    binderhub: Installed, with_tokens: WithTokens, tmp_path: Path
+) -> None:
+    there, tokens = with_tokens.registry, with_tokens.tokens
+    asked = httpx.get(f"{there.url}/v2/group/x/manifests/1")
+    scope = f'service="{SERVICE}",scope="repository:group/x:pull"'
+    assert (asked.status_code, asked.headers["WWW-Authenticate"]) == (401, f'Bearer realm="{tokens.url}",{scope}')
+    with running(binderhub, tmp_path, config(there, login(there))) as service:
+        ref, image, tag = built(service)
+        with_tokens.door.push(image, tag, MANIFEST)
+        assert [event["phase"] for event in ask(service, ref)] == ["waiting", "ready"]  # built once more
+    basic = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    pull = f"repository:{image}:pull"
+    assert tokens.asked[-1] == ({"service": [SERVICE], "scope": [pull]}, basic)
+    bearer = {"Authorization": f"Bearer {tokens.token([pull])}"}
+    answers = [
+        httpx.get(f"{there.url}/v2/{image}/manifests/{tag}", headers={**bearer, **accept}).status_code
+        for accept in ({}, {"Accept": MANIFEST})
+    ]
+    assert answers == [404, 200]  # it sends the token without the type that it wants
 
 
 def test_a_challenge_without_a_scope_fails_every_request(

@@ -96,8 +96,7 @@ class Namespace:
                 "phase": phase,
                 "conditions": [scheduled],
                 "startTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "initContainerStatuses": [of("fetch", fetch)],
-                "containerStatuses": [of("builder", build)],
+                "containerStatuses": [of("fetch", fetch), of("builder", build)],
                 **more,
             },
         )
@@ -181,6 +180,7 @@ def serving(folder: Path) -> Iterator[ApiServer]:
             "--bind-address=127.0.0.1",
             "--advertise-address=192.0.2.1",  # it must not be of the loopback, and nobody uses it
             f"--secure-port={port}",
+            "--allow-privileged=true",  # as on every cluster where docker-api pods run
             f"--cert-dir={folder}/certificates",
             f"--token-auth-file={tokens}",
             "--authorization-mode=AlwaysAllow",

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from contract.conftest import binderhub, pytest_generate_tests  # noqa: F401 - fixtures
+from contract.conftest import binderhub, kubernetes_client, pytest_generate_tests  # noqa: F401 - fixtures
 from contract.service import Installed, Service, Stream, new_ref, running
 from executor.api_server import RUNS, WAITS, ApiServer, Namespace, ended, serving
 from executor.proxy import Log, Proxy, between
@@ -109,7 +109,7 @@ def setting(
 ) -> Iterator[Setting]:
     cluster = {"name": "c", "cluster": {"server": proxy.url}}
     context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
-    user = {"name": "u", "user": {}}
+    user = {"name": "u", "user": {"token": "unused"}}  # client 9.0.1 wants one
     kubeconfig = tmp_path / "kubeconfig"
     config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "c"}
     kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **config}))

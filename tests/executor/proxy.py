@@ -57,6 +57,10 @@ class Proxy:
     """Method and path of every request."""
     expire: int = 0
     """So many of the next watches are told that their version is too old."""
+    gone: int = 0
+    """And so many are refused for that."""
+    lose: str = ""
+    """The next POST to a path with this end gets no answer."""
     _open: set[socket.socket] = field(default_factory=set)
 
     def log(self, pod: str, container: str = "builder") -> Log:
@@ -95,7 +99,10 @@ def between(upstream: str) -> Iterator[Proxy]:
         def _serve(self) -> None:
             path = self.path.partition("?")[0]
             proxy.asked.append((self.command, path))
-            if proxy.down:
+            lost = self.command == "POST" and proxy.lose and path.endswith(proxy.lose)
+            if lost:
+                proxy.lose = ""
+            if proxy.down or lost:
                 self.close_connection = True
                 return
             if path.endswith("/log"):
@@ -107,6 +114,11 @@ def between(upstream: str) -> Iterator[Proxy]:
                 error = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
                 self._chunks(iter([json.dumps({"type": "ERROR", "object": error}).encode() + b"\n"]))
                 return
+            if watch and proxy.gone:
+                proxy.gone -= 1
+                error = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+                self._whole(410, json.dumps(error).encode())
+                return
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             context = ssl._create_unverified_context()  # noqa: S323
             server = HTTPSConnection(host, context=context, timeout=120)
@@ -115,10 +127,13 @@ def between(upstream: str) -> Iterator[Proxy]:
                 server.request(self.command, self.path, body or None, headers)
                 answer = server.getresponse()
                 if watch and answer.status == 200:
+                    upstream = server.sock
                     proxy.watches.append(path)
+                    proxy._open.add(upstream)
                     try:
                         self._chunks(iter(lambda: answer.read1(65536), b""))
                     finally:
+                        proxy._open.discard(upstream)
                         proxy.watches.remove(path)
                 else:
                     self._whole(answer.status, answer.read())

@@ -17,9 +17,14 @@ c.ServiceKubernetesCleaner.max_pending = 6
 """
 
 
-def leave(setting: Setting, name: str, release: str = "rel") -> None:
-    """A pod of a process that is no more."""
-    labels = {"component": "binderhub-build", "binderhub-service/owner": owner(setting.namespace.name, release)}
+def leave(setting: Setting, name: str, release: str | None = "rel", namespace: str = "") -> None:
+    """A pod of a process that is no more, of a release in this namespace or another.
+
+    Without a release it is as BinderHub's own class makes it.
+    """
+    labels = {"component": "binderhub-build"}
+    if release:
+        labels["binderhub-service/owner"] = owner(namespace or setting.namespace.name, release)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "initContainers": [{"name": "fetch", "image": "i"}],
@@ -38,12 +43,34 @@ def test_what_is_taken_away(setting: Setting) -> None:
     for name in ("ended-long-ago", "ended-just-now", "runs-too-long", "never-started"):
         leave(setting, name)
     leave(setting, "of-another", "other")
+    leave(setting, "of-elsewhere", namespace="elsewhere")
     long_ago = ended(1)
     long_ago["terminated"] |= {"finishedAt": "2026-01-01T00:00:00Z", "startedAt": "2026-01-01T00:00:00Z"}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     just_now = ended(1)
     just_now["terminated"] |= {"finishedAt": now, "startedAt": now}
-    for name, build in (("ended-long-ago", long_ago), ("of-another", long_ago), ("ended-just-now", just_now)):
+    foreign = (("of-another", long_ago), ("of-elsewhere", long_ago))
+    for name, build in (("ended-long-ago", long_ago), *foreign, ("ended-just-now", just_now)):
         setting.namespace.containers(name, fetch=build, build=build, phase="Failed")
     setting.namespace.containers("runs-too-long", fetch=RUNS, build=RUNS, phase="Running")
-    until(lambda: names(setting) == {"ended-just-now", "of-another"}, "three pods to be deleted")
+    until(lambda: names(setting) == {"ended-just-now", "of-another", "of-elsewhere"}, "three pods to be deleted")
+
+
+@pytest.mark.parametrize("extra_config", [CLEANER], indirect=True)
+def test_what_the_class_before_an_upgrade_left_is_taken_away_only_when_it_ended_long_ago(setting: Setting) -> None:
+    for name in ("ended-long-ago", "ended-just-now", "runs-on", "waits"):
+        leave(setting, name, None)
+    moments = {
+        "ended-long-ago": "2026-01-01T00:00:00Z",
+        "ended-just-now": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    for name, moment in moments.items():
+        end = ended(0)
+        end["terminated"] |= {"finishedAt": moment, "startedAt": moment}
+        setting.namespace.containers(name, fetch=end, build=end, phase="Succeeded")
+    setting.namespace.containers("runs-on", fetch=RUNS, build=RUNS, phase="Running")
+    leave(setting, "of-ours")
+    until(lambda: names(setting) == {"ended-just-now", "runs-on", "waits", "of-ours"}, "one pod to be deleted")
+    until(
+        lambda: names(setting) == {"ended-just-now", "runs-on", "waits"}, "ours to be deleted, and so rounds to go on"
+    )

@@ -35,3 +35,15 @@ def test_an_error_before_the_push_is_none_of_it() -> None:
     transcript = Transcript(Docker.words)
     transcript.add(BUILD, {"phase": "building", "message": "ERROR: pull access denied for debian, unauthorized\n"})
     assert transcript.failure(BUILD, 1, PARTICULARS).code == "BHS101"
+
+
+def test_digits_of_an_address_or_a_tag_are_no_status() -> None:
+    transcript = Transcript(Docker.words)
+    for line in (
+        "#6 pushing r.example/429:413 with docker",
+        "#6 ERROR: read tcp 10.4.1.3:413->10.4.2.9:429: read: connection reset by peer",
+        "------",
+        " > pushing r.example/429:413 with docker:",
+    ):
+        transcript.add(BUILD, {"phase": "building", "message": f"{line}\n"})
+    assert transcript.failure(BUILD, 1, PARTICULARS).code == "BHS607"

@@ -34,7 +34,7 @@ def wanted(**changes: Any) -> Wanted:
 
 
 def containers(pod: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    (fetch,), (build,) = pod["spec"]["initContainers"], pod["spec"]["containers"]
+    fetch, build = pod["spec"]["containers"]
     return fetch, build
 
 
@@ -112,6 +112,14 @@ def test_git_gives_the_credential_to_its_own_host_alone(tmp_path: Path, asked: s
         check=False,
     )
     assert ("t0ps3cret" in answer.stdout) is given
+
+
+def test_a_node_counts_the_resources_of_a_build_once() -> None:
+    asked = {"requests": {"cpu": "100m", "x/gpu": 1}, "limits": {"memory": "1Gi", "x/gpu": 1}}
+    fetch, build = containers(manifest(wanted(resources=asked), ENGINE, "p"))
+    assert build["resources"] == asked
+    assert fetch["resources"] == {"requests": {"cpu": "0", "memory": "0"}, "limits": {"memory": "1Gi"}}
+    assert [one["resources"] for one in containers(manifest(WANTED, ENGINE, "p"))] == [{}, {}]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """From a request to its one end."""
 
 import json
+import re
+import time
 from typing import Any
 
 import pytest
+from bhs_faults import FAULTS
+from bhs_programs import END
 from contract.service import Stream, new_ref, until
 from executor.api_server import RUNS, WAITS, ended
 from executor.conftest import IMPATIENT, URL, Setting
@@ -17,7 +21,17 @@ def failed(events: list[Any]) -> dict[str, Any]:
     last: dict[str, Any] = events[-1]
     assert last["phase"] == "failed"
     assert last["message"] == f"{last['code']}: {last['what']}\n{last['next_step']}\n"
+    fault = FAULTS[last["code"]]
+    for template, text in ((fault.what, last["what"]), (fault.next_step, last["next_step"])):
+        assert re.fullmatch(re.sub(r"\\{\w+\\}", "(?!None).*", re.escape(template)), text, re.DOTALL), text
     return last
+
+
+def nothing_left(setting: Setting) -> None:
+    """Neither a pod nor a log stream, and no watch more than there are at the start."""
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+    until(lambda: setting.proxy.readers() == 0, "the log streams to end")
+    until(lambda: len(setting.proxy.watches) == 3, "watches of build pods, events and daemons, one each")
 
 
 def messages(events: list[Any], phase: str) -> list[str]:
@@ -70,6 +84,41 @@ def test_a_step_that_fails_is_named(setting: Setting) -> None:
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
 
 
+def test_a_build_is_over_when_it_says_so(setting: Setting) -> None:
+    """Also where the kubelet shows neither that it ended, nor that fetching did."""
+    with setting.build() as stream:
+        pod, fetch = setting.fetching()
+        name = pod["metadata"]["name"]
+        setting.namespace.containers(name, fetch=RUNS, build=RUNS, phase="Running")
+        fetch.print(line("Cloning\n", "fetching"), END)
+        setting.proxy.log(name).print(line("Step 1\n"), END)
+        events = stream.rest()
+    assert messages(events, "fetching") == ["Cloning\n"]
+    assert messages(events, "building") == ["Step 1\n"]
+    assert (events[-1]["phase"], events[-1]["message"]) == ("ready", "Done! Image built\n")
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
+def test_a_step_that_prints_the_end_ends_nothing(setting: Setting) -> None:
+    """What steps print, repo2docker hands on as messages."""
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line(f"{END}\n"))
+        until_event(stream, "end")
+        setting.finish(pod, 1)
+        assert failed(stream.rest())["code"] == "BHS101"
+
+
+def test_fetching_that_is_killed_while_the_builder_waits(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, fetch = setting.fetching()
+        fetch.end()
+        killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+        setting.namespace.containers(pod["metadata"]["name"], fetch=killed, build=RUNS, phase="Running")
+        assert failed(stream.rest())["code"] == "BHS701"
+    until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
 def test_no_thread_no_end_lost_with_many_lines(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()
@@ -102,6 +151,19 @@ def test_lines_that_are_no_json_object(setting: Setting, raw: bytes, message: st
     building = [event["message"] for event in events if event["phase"] == "building"]
     assert building == [message, "after\n"]
     assert events[-1]["phase"] == "ready"
+
+
+def test_lines_of_any_kind_before_a_failure(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(b"7", b"\xff\x00", b"x" * 3_000_000, b'{"phase": "failed", "message": "ours alone counts"}', b"null")
+        setting.finish(pod, 1)
+        events = stream.rest()
+    assert failed(events)["code"] == "BHS101"
+    told = messages(events, "building")
+    assert [told[0], told[1], *told[3:]] == ["7\n", "\ufffd\x00\n", "ours alone counts", "null\n"]
+    assert told[2] == f"{'x' * 2_097_152} … (cut after 2097152 bytes)\n"
+    nothing_left(setting)
 
 
 @pytest.mark.parametrize("extra_config", [IMPATIENT], indirect=True)
@@ -174,25 +236,94 @@ def test_a_pod_deleted_by_hand(setting: Setting) -> None:
         log.print(line("Step 1\n"))
         until_event(stream, "Step 1")
         setting.namespace.delete(pod["metadata"]["name"])
+        start = time.monotonic()
         assert failed(stream.rest())["code"] == "BHS703"
+        assert time.monotonic() - start < 10
+    nothing_left(setting)
 
 
+DEADLINE = "c.ServiceBuildExecutor.deadline = 60\n"
+DONE, KILLED, FULL = ended(0), ended(137), ended(137, "OOMKilled")
+
+
+@pytest.mark.parametrize("extra_config", [DEADLINE], indirect=True)
 @pytest.mark.parametrize(
-    ("status", "code"),
+    ("fetch", "build", "status", "code", "text"),
     [
-        ({"reason": "Evicted", "message": "The node was low on resource: memory."}, "BHS702"),
-        ({"reason": "DeadlineExceeded", "message": "Pod was active too long"}, "BHS704"),
-        ({}, "BHS701"),
+        (DONE, KILLED, {"reason": "Evicted", "message": "low on memory"}, "BHS702", "node-1: low on memory"),
+        (DONE, KILLED, {"reason": "NodeShutdown"}, "BHS702", "NodeShutdown"),
+        (DONE, KILLED, {"reason": "DeadlineExceeded", "message": "active too long"}, "BHS704", "longer than 60 s"),
+        (DONE, FULL, {}, "BHS701", "memory"),
+        (FULL, WAITS, {}, "BHS701", "memory"),
+        (DONE, ended(128, "StartError"), {}, "BHS204", "cannot start: StartError"),
+        (DONE, KILLED, {}, "BHS101", "killed (exit code 137)"),
+        (DONE, WAITS, {"reason": "UnexpectedAdmissionError", "message": "no room"}, "BHS705", "no room"),
     ],
+    ids=["evicted", "shutdown", "deadline", "oom", "oom-while-fetching", "cannot-start", "killed", "without-a-word"],
 )
-def test_a_pod_that_is_ended_by_kubernetes(setting: Setting, status: dict[str, str], code: str) -> None:
+def test_a_pod_that_is_ended_by_kubernetes(
+    setting: Setting, fetch: dict[str, Any], build: dict[str, Any], status: dict[str, str], code: str, text: str
+) -> None:
     with setting.build() as stream:
         pod, _ = setting.start()
         name = pod["metadata"]["name"]
+        assert pod["spec"]["activeDeadlineSeconds"] == 60
         setting.proxy.log(name).end()
-        build = ended(137, "OOMKilled") if not status else ended(137)
-        setting.namespace.containers(name, fetch=ended(0), build=build, phase="Failed", **status)
-        assert failed(stream.rest())["code"] == code
+        setting.namespace.containers(name, fetch=fetch, build=build, phase="Failed", **status)
+        start = time.monotonic()
+        end = failed(stream.rest())
+        assert time.monotonic() - start < 10
+    assert end["code"] == code
+    assert text in end["what"]
+    nothing_left(setting)
+
+
+def test_a_pod_that_has_to_go_for_another(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        name = pod["metadata"]["name"]
+        conditions = [
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "preempting"},
+        ]
+        setting.namespace.containers(name, fetch=ended(0), build=RUNS, phase="Running", conditions=conditions)
+        setting.namespace.delete(name)
+        end = failed(stream.rest())
+    assert (end["code"], "preempting" in end["what"]) == ("BHS702", True)
+    nothing_left(setting)
+
+
+def test_a_step_that_is_killed_is_named(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line('ERROR: process "/bin/sh -c make" did not complete successfully: exit code: 137\n'))
+        setting.finish(pod, 1)
+        end = failed(stream.rest())
+    assert end["code"] == "BHS102"
+    assert "/bin/sh -c make" in end["what"]
+    assert "node-1" in end["what"]
+    nothing_left(setting)
+
+
+def test_a_daemon_that_is_killed_for_its_memory(setting: Setting) -> None:
+    def daemon(restarts: int, **last: Any) -> None:
+        running = {"name": "docker-api", "image": "i", "imageID": "", "ready": True, "restartCount": restarts}
+        setting.namespace.status("docker-api-1", containerStatuses=[{**running, "state": RUNS, **last}])
+
+    daemon(0)
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line("Step 1\n"))
+        until_event(stream, "Step 1")
+        log.print(line("ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading: EOF\n"))
+        setting.finish(pod, 1)
+        daemon(1, lastState=ended(137, "OOMKilled"))
+        end = failed(stream.rest())
+    assert end["code"] == "BHS502"
+    assert "node-1" in end["what"]
+    nothing_left(setting)
 
 
 @pytest.mark.parametrize(
@@ -264,3 +395,17 @@ def test_running_containers_are_read_without_anybody_saying_so(setting: Setting)
         log.print(line("Cloning\n", "fetching"))
         assert until_event(stream, "Cloning")[-1]["phase"] == "fetching"
         assert RUNS
+
+
+@pytest.mark.parametrize(
+    ("extra_config", "limits"),
+    [
+        ('c.KubernetesBuildExecutor.resources = {"limits": {"cpu": "2"}}\n', {"cpu": "2"}),
+        ('c.KubernetesBuildExecutor.update(memory_limit="1G", memory_request="1G")\n', {"memory": "1073741824"}),
+    ],
+    indirect=["extra_config"],
+)
+def test_resources_are_the_pods_however_they_are_written(setting: Setting, limits: dict[str, str]) -> None:
+    with setting.build():
+        spec = setting.namespace.pod()["spec"]
+    assert [one["resources"]["limits"] for one in spec["containers"]] == [limits, limits]

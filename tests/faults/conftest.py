@@ -6,14 +6,16 @@ from firstimage.target import Target
 
 
 @pytest.fixture(scope="module")
-def shared(cluster: Target) -> Iterator[Release]:
-    with released(cluster) as made:
+def shared(cluster: Target, request: pytest.FixtureRequest) -> Iterator[Release]:
+    """A release for the tests of one file, with its `VALUES` if it has some."""
+    with released(cluster, getattr(request.module, "VALUES", {})) as made:
         yield made
 
 
 @pytest.fixture
 def release(shared: Release) -> Iterator[Release]:
     """The release with its usual values, reached; afterwards nothing of its builds is left."""
+    shared.install()
     with shared.reached() as reached:
         yield reached
         reached.nothing_left()

@@ -1,0 +1,128 @@
+"""Making a build's pod, or joining one that runs already: of another replica, or from before a restart."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bhs_api import Refused, Unreachable
+from bhs_audience import Audience
+from bhs_cluster import Cluster
+from bhs_engine import Engine
+from bhs_faults import Failure
+from bhs_look import over
+from bhs_pod import Wanted, manifest, same_build, secret
+
+TROUBLE_SECONDS = 300.0
+"""How long the API server may be away."""
+QUOTA_SECONDS = 5.0
+ATTEMPTS = 9
+
+Json = dict[str, Any]
+
+
+class Maker:
+    """Makes the pod of one attempt."""
+
+    def __init__(
+        self,
+        key: str,
+        wanted: Wanted,
+        engine: Engine,
+        cluster: Cluster,
+        prefer: Callable[[], str],
+        audience: Audience,
+        first: int,
+        on_node: str,
+    ) -> None:
+        """`key` names the pod, with a number after it from the second on; `first` is the lowest number to take.
+
+        The pod must run `on_node` if that is given, and otherwise should on the node that `prefer` names.
+        """
+        self._wanted, self._engine, self._cluster, self._prefer = wanted, engine, cluster, prefer
+        self._audience = audience
+        self._on_node = on_node
+        self._names = [key if number == 1 else f"{key}-{number}" for number in range(first, ATTEMPTS + 1)]
+        self.pod: Json = {}
+        """The pod, once there is one."""
+
+    def joinable(self) -> Json | None:
+        """A pod of this very build that runs already."""
+        for name in self._names:
+            pod = self._cluster.pods.get(name)
+            if pod and same_build(pod, self._wanted) and not over(pod) and not self._cluster.leaves(pod):
+                return pod
+        return None
+
+    async def make(self) -> Failure | None:
+        """Join the pod that runs already, or make one; a Failure where the cluster does not let us.
+
+        Raises Unreachable when the API server is away for too long.
+        """
+        since = time.monotonic()
+        while True:
+            name = ""
+            try:
+                joined = self.joinable()
+                if joined:
+                    self.pod = joined
+                    await self._complete()
+                    return None
+                name = await self._free_name()
+                pod = manifest(self._wanted, self._engine, name, self._on_node, self._prefer())
+                self.pod = await self._cluster.create_pod(pod)
+                await self._make_secret()
+                return None
+            except Refused as refused:
+                waited = time.monotonic() - since
+                if refused.status == 409 and waited < TROUBLE_SECONDS:
+                    await self._cluster.look_up(name)
+                    await asyncio.sleep(0.1)
+                elif "exceeded quota" in refused.message:
+                    if waited >= self._wanted.start_seconds:
+                        return Failure("BHS305", {"seconds": int(waited), "detail": refused.message})
+                    self._audience.waiting(f"Waiting for room in the namespace's quota: {refused.message}")
+                    await asyncio.sleep(min(QUOTA_SECONDS, max(0.1, self._wanted.start_seconds - waited)))
+                elif refused.status < 500 and refused.status != 429:
+                    rights = "cannot " in refused.message and refused.status == 403
+                    return Failure("BHS801" if rights else "BHS304", {"detail": refused.message})
+                else:
+                    await self._bear(str(refused), since)
+            except Unreachable as broken:
+                await self._bear(str(broken), since)
+
+    async def _free_name(self) -> str:
+        """The first name that no pod has, or whose pod is this build's and has ended: that one is deleted."""
+        for name in self._names:
+            held = self._cluster.pods.get(name)
+            if held and over(held) and same_build(held, self._wanted):
+                await self._cluster.delete_pod(held)
+                held = None
+            if not held:
+                break
+        return name
+
+    async def _bear(self, trouble: str, since: float) -> None:
+        if time.monotonic() - since > TROUBLE_SECONDS:
+            raise Unreachable(trouble)
+        self._audience.waiting(f"Waiting for the Kubernetes API: {trouble}")
+        await asyncio.sleep(1)
+
+    async def _make_secret(self) -> None:
+        made = secret(self._wanted, self.pod)
+        if made:
+            try:
+                await self._cluster.request("POST", self._cluster.path("secrets"), None, made)
+            except Refused:
+                await self._cluster.delete_pod(self.pod)
+                raise
+
+    async def _complete(self) -> None:
+        """Who made the pod may not have come to make its Secret: this process, without answer, or one that ended."""
+        made = secret(self._wanted, self.pod)
+        if made:
+            try:
+                await self._cluster.request("POST", self._cluster.path("secrets"), None, made)
+            except Refused as refused:
+                if refused.status != 409:
+                    raise

@@ -1,0 +1,59 @@
+"""What the two containers of a build pod run, both at the same time: repo2docker, to fetch and to build.
+
+One after the other, as init container and container, a build would take a second more: the kubelet looks once a second
+whether a container has ended, then makes the next one, which has to load repo2docker again. Here the builder has loaded
+it when the repository is there.
+
+Each prints `END` as its last line when all went well. Its reader has seen everything then, and need not wait until the
+kubelet notices that the container has ended.
+"""
+
+import json
+
+END = json.dumps({"binderhub-service": "end"})
+ANSWERS = ["cat"]
+"""What the builder has run by its engine: it answers a line with that line, until its input ends with the builder."""
+
+# repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would. The file that
+# says how it ended lies beside what was fetched.
+FETCH_PROGRAM = f"""
+import pathlib, sys
+path, *arguments = sys.argv[1:]
+beside = pathlib.Path(path).parent
+try:
+    from repo2docker.__main__ import make_r2d
+    app = make_r2d(["--no-build", *arguments])
+    app.initialize()
+    app.fetch(app.repo, app.ref, path)
+except BaseException:
+    (beside / "failed").touch()
+    raise
+(beside / "fetched").touch()
+sys.stdout.flush()
+print({END!r}, file=sys.stderr, flush=True)
+"""
+
+# The first argument is the engine's command around `ANSWERS`, as JSON; the others are repo2docker's. After a fetch that
+# failed the exit code is 1: that container's own says more.
+BUILD_PROGRAM = f"""
+import json, pathlib, subprocess, sys, time
+command, path, *sys.argv = sys.argv[1:]
+from repo2docker.__main__ import main
+beside = pathlib.Path(path).parent
+while not (beside / "fetched").exists():
+    if (beside / "failed").exists():
+        sys.exit(1)
+    time.sleep(0.02)
+engine = subprocess.Popen(json.loads(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+engine.stdin.write(b"\\n")
+engine.stdin.flush()
+if not engine.stdout.readline():
+    sys.exit(engine.wait())
+try:
+    main()
+except SystemExit as ended:
+    if ended.code:
+        raise
+sys.stdout.flush()
+print({END!r}, file=sys.stderr, flush=True)
+"""

@@ -1,0 +1,111 @@
+"""Reading the logs of a pod's containers, one after the other, as long as somebody wants them."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bhs_api import Refused
+from bhs_cluster import Cluster, changes
+from bhs_logs import LogReader
+from bhs_look import container_over, started
+from bhs_pod import BUILD, FETCH
+from bhs_programs import END
+
+Json = dict[str, Any]
+
+
+class Reading:
+    """All logs of one pod. A thread reads; everything else is on the main loop."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        woken: asyncio.Event,
+        wanted: Callable[[], bool],
+        over: Callable[[], bool],
+        take: Callable[[str, list[str]], None],
+    ) -> None:
+        """`wanted` says whether anybody listens, `over` whether nobody will any more; `take` gets lines."""
+        self._cluster, self._woken = cluster, woken
+        self._wanted, self._over, self._take = wanted, over, take
+        self._pod: Json = {}
+        self._read: set[str] = set()
+        self._now = ""
+        self._readers: dict[str, LogReader] = {}
+        self._ending = False
+        self.ended: set[str] = set()
+        """The containers that have said themselves that they ended well."""
+
+    @property
+    def builds(self) -> bool:
+        """Whether the builder's log is being read, or has been."""
+        return BUILD in self._read or self._now == BUILD
+
+    def go_on(self, pod: Json) -> None:
+        """Have the next container's log read, if anybody wants it and none is being read."""
+        self._pod = pod
+        if self._now or not (self._wanted() or self._ending):
+            return
+        for container in (FETCH, BUILD):
+            if container not in self._read:
+                if started(pod, container):
+                    self._now = container
+                    name = f"log {pod['metadata']['name']}"
+                    threading.Thread(target=self._read_in_thread, args=(container,), name=name).start()
+                return
+
+    def read_to_the_end(self) -> None:
+        """The containers have ended: their logs are wanted whole, also without viewers."""
+        self._ending = True
+
+    async def last_lines(self, pod: Json, seconds: float) -> None:
+        """Read what is left of the log, for so long at most."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.go_on(pod)
+            if not self._now:
+                return
+            self._woken.clear()
+            await changes(self._woken, 0.1)
+
+    def _reader(self, container: str) -> LogReader:
+        return LogReader(
+            self._cluster.api,
+            self._cluster.path("pods", self._pod["metadata"]["name"]),
+            container,
+            wanted=lambda: self._wanted() or self._ending,
+            over=lambda: self._over() or container_over(self._pod, container),
+        )
+
+    def _read_in_thread(self, container: str) -> None:
+        loop = self._cluster.loop
+        reader = self._readers.setdefault(container, self._reader(container))
+        try:
+            for lines in reader.batches():
+                taken = threading.Event()
+                loop.call_soon_threadsafe(self._hand_on, container, lines, taken)
+                taken.wait(60)  # no more is read than the loop can take
+                if lines[-1] == END:
+                    reader.complete = True
+                    break
+        except Refused as refused:
+            reader.complete = True
+            lines = [f"(The log of {container} cannot be read: {refused.message})"]
+            loop.call_soon_threadsafe(self._hand_on, container, lines, threading.Event())
+        finally:
+            loop.call_soon_threadsafe(self._have_read, container, reader.complete or self._ending)
+
+    def _hand_on(self, container: str, lines: list[str], taken: threading.Event) -> None:
+        if lines[-1] == END:
+            self.ended.add(container)
+            lines = lines[:-1]
+        self._take(container, lines)
+        taken.set()
+
+    def _have_read(self, container: str, whole: bool) -> None:
+        self._now = ""
+        if whole:
+            self._read.add(container)
+        self._woken.set()

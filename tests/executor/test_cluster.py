@@ -1,0 +1,34 @@
+"""The picture of the cluster, when its parts arrive in another order than they happened."""
+
+import asyncio
+import threading
+from typing import Any
+
+from bhs_cluster import Cluster
+
+POD = {"metadata": {"name": "build-x", "uid": "1"}}
+
+
+class Overtaken:
+    """An API whose answer to a new pod comes after the watch has shown all of the pod's life."""
+
+    cluster: Cluster
+
+    def request(self, method: str, *_: Any) -> dict[str, Any]:
+        if method == "POST":
+            for kind in ("ADDED", "DELETED"):
+                self.cluster.loop.call_soon_threadsafe(self.cluster._change_pod, kind, POD)
+            return POD
+        threading.Event().wait()  # the watches, whose threads end with the process
+        raise AssertionError
+
+
+def test_a_pod_that_is_gone_before_its_making_is_answered_is_gone() -> None:
+    async def make() -> None:
+        api = Overtaken()
+        api.cluster = Cluster(api, asyncio.get_running_loop(), "ns", "owner")  # type: ignore[arg-type]
+        assert await api.cluster.create_pod(POD) == POD
+        assert api.cluster.pods == {}
+        assert api.cluster.last_of(POD) is POD
+
+    asyncio.run(make())

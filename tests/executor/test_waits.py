@@ -1,0 +1,68 @@
+"""How long is waited for the build image, on a clock of the test's own."""
+
+from typing import Any
+
+import pytest
+from bhs_sight import Broken, Memory, Sight, State, Waiting
+from bhs_waits import PULL_SECONDS, on_node
+
+REFUSED = 'Failed to pull image "i": dial tcp 10.0.0.1:443: connect: no route to host'
+MISSING = 'Failed to pull image "i": i: not found'
+
+
+def event(second: int, reason: str, message: str = "", count: int = 1) -> dict[str, Any]:
+    when = f"2026-01-01T00:{second // 60:02}:{second % 60:02}Z"
+    return {"reason": reason, "message": message, "count": count, "lastTimestamp": when}
+
+
+def seen(memory: Memory, now: float, reason: str, *events: dict[str, Any]) -> State:
+    """What is made of a pod whose image has not come yet."""
+    waiting = {"name": "fetch", "state": {"waiting": {"reason": reason}}}
+    pod: dict[str, Any] = {
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": "node-1", "containers": [{"image": "i"}]},
+        "status": {"phase": "Pending", "initContainerStatuses": [waiting]},
+    }
+    return on_node(Sight(pod, list(events), None, True, now, 10.0), memory, pod["status"])
+
+
+def test_a_pull_that_only_takes_long_is_never_a_failure() -> None:
+    memory = Memory()
+    for now in (0.0, 100.0, 1000.0):
+        state = seen(memory, now, "PodInitializing", event(0, "Pulling"))
+        assert isinstance(state, Waiting)
+        assert "is being pulled" in state.reason
+
+
+def test_nor_when_an_attempt_before_it_failed() -> None:
+    memory = Memory()
+    failed = event(1, "Failed", REFUSED)
+    assert isinstance(seen(memory, 1.0, "ErrImagePull", event(0, "Pulling"), failed), Waiting)
+    for now in (20.0, PULL_SECONDS + 2, 1000.0):
+        state = seen(memory, now, "ImagePullBackOff", event(15, "Pulling", count=2), failed, event(2, "BackOff"))
+        assert isinstance(state, Waiting)
+        assert "once more" in state.reason
+
+
+@pytest.mark.parametrize("ends", [event(135, "Failed", REFUSED, 9), event(135, "BackOff")])
+def test_attempts_that_fail_for_two_minutes_are_one(ends: dict[str, Any]) -> None:
+    memory = Memory()
+    assert isinstance(seen(memory, 0.0, "ErrImagePull", event(1, "Failed", REFUSED)), Waiting)
+    assert isinstance(seen(memory, PULL_SECONDS - 1, "ErrImagePull", event(1, "Failed", REFUSED)), Waiting)
+    # The last attempt began and failed within a second, as the event's time counts.
+    events = event(135, "Pulling", count=9), event(1, "Failed", REFUSED), ends
+    state = seen(memory, PULL_SECONDS, "ImagePullBackOff", *events)
+    assert isinstance(state, Broken)
+    assert state.failure.code == "BHS203"
+    assert "no route to host" in state.failure.what
+
+
+def test_a_missing_image_fails_when_the_second_attempt_has() -> None:
+    memory = Memory()
+    first = event(1, "Failed", MISSING)
+    assert isinstance(seen(memory, 1.0, "ErrImagePull", event(0, "Pulling"), first), Waiting)
+    assert isinstance(seen(memory, 15.0, "ImagePullBackOff", event(14, "Pulling", count=2), first), Waiting)
+    again = event(16, "Failed", MISSING, 2)
+    state = seen(memory, 16.0, "ErrImagePull", event(14, "Pulling", count=2), again)
+    assert isinstance(state, Broken)
+    assert state.failure.code == "BHS202"
