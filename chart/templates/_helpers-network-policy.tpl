@@ -1,5 +1,28 @@
-{{- /* Egress to the public internet and to the cluster's name servers; private addresses are closed. */}}
+{{- /* Where a cloud's nodes ask for their metadata, and get credentials: link-local addresses, Azure's, Alibaba's, Amazon's over IPv6. */}}
+{{- define "binderhub-service.network-policy.metadata" -}}
+    {{- list "169.254.0.0/16" "168.63.129.16/32" "100.100.100.200/32" "fd00:ec2::254/128" | toJson }}
+{{- end }}
+
+{{- /* Private addresses, as peers. */}}
+{{- define "binderhub-service.network-policy.private" -}}
+{{- range list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" }}
+- ipBlock:
+    cidr: {{ . }}
+{{- end }}
+- ipBlock:
+    cidr: "fc00::/7"
+    except:
+      - "fd00:ec2::254/128"
+{{- end }}
+
+{{- /* Egress rules of a pod that builds. Takes a list: the root, and the pod's own further rules. */}}
 {{- define "binderhub-service.network-policy.egress" -}}
+{{- $policy := (first .).Values.networkPolicy }}
+{{- $allow := $policy.egressAllowRules }}
+{{- $metadata := include "binderhub-service.network-policy.metadata" . | fromJsonArray }}
+{{- $private := include "binderhub-service.network-policy.private" . | trim }}
+{{- $closed := concat $metadata $policy.blockedCIDRs }}
+{{- if $allow.nonPrivateIPs }}
 - to:
     - ipBlock:
         cidr: 0.0.0.0/0
@@ -7,6 +30,35 @@
           - 10.0.0.0/8
           - 172.16.0.0/12
           - 192.168.0.0/16
+          {{- range $closed }}
+          {{- if not (contains ":" .) }}
+          - {{ . }}
+          {{- end }}
+          {{- end }}
+    - ipBlock:
+        cidr: "::/0"
+        except:
+          - "fc00::/7"
+          - "fe80::/10"
+          # An IPv4 address, private ones too, as IPv6 (RFC 6052).
+          - "64:ff9b::/96"
+          {{- range $closed }}
+          {{- if contains ":" . }}
+          - {{ . | quote }}
+          {{- end }}
+          {{- end }}
+{{- end }}
+{{- if $allow.privateIPs }}
+- to:
+    {{- $private | nindent 4 }}
+{{- end }}
+{{- if $allow.cloudMetadataServer }}
+- to:
+    {{- range $metadata }}
+    - ipBlock:
+        cidr: {{ . | quote }}
+    {{- end }}
+{{- end }}
 - ports:
     - port: 53
       protocol: UDP
@@ -20,4 +72,55 @@
         matchLabels:
           # CoreDNS and kube-dns both carry it, whoever runs the cluster.
           k8s-app: kube-dns
+    # Name servers on the node: NodeLocal DNSCache at 169.254.20.10, and those of clouds.
+    - ipBlock:
+        cidr: 169.254.0.0/16
+    {{- if $allow.dnsPortsPrivateIPs }}
+    {{- $private | nindent 4 }}
+    {{- end }}
+{{- with last . }}
+{{ . | toYaml }}
+{{- end }}
+{{- end }}
+
+{{- /* Who may ask BinderHub: the peers of one rule. */}}
+{{- define "binderhub-service.network-policy.clients" -}}
+{{- $access := dict "hub.jupyter.org/network-access-binderhub" "true" }}
+{{- $everywhere := eq .Values.networkPolicy.binderhub.interNamespaceAccessLabels "accept" }}
+{{- /* JupyterHub's proxy brings requests, and its hub looks whether the service answers. */}}
+{{- range list $access (dict "app" "jupyterhub" "component" "proxy") (dict "app" "jupyterhub" "component" "hub") }}
+- podSelector:
+    matchLabels:
+      {{- . | toYaml | nindent 6 }}
+  {{- if $everywhere }}
+  namespaceSelector: {}
+  {{- end }}
+{{- end }}
+{{- if $everywhere }}
+- namespaceSelector:
+    matchLabels:
+      {{- $access | toYaml | nindent 6 }}
+{{- end }}
+{{- end }}
+
+{{- /* Refuses policies that would do nothing, or cut off what another value exposes. */}}
+{{- define "binderhub-service.network-policy.guards" -}}
+    {{- $own := .Values.networkPolicy.binderhub }}
+    {{- if and $own.enabled (not .Values.networkPolicy.enabled) }}
+        {{- fail "networkPolicy.binderhub.enabled is true and networkPolicy.enabled is false, which makes no policies at all. Set both to true, or both to false." }}
+    {{- end }}
+    {{- if and $own.enabled .Values.ingress.enabled (not $own.ingress) (not $own.allowedIngressPorts) }}
+        {{- fail "networkPolicy.binderhub.enabled would keep the controller of the Ingress from BinderHub. Let its pods in with a rule in networkPolicy.binderhub.ingress, or anybody with networkPolicy.binderhub.allowedIngressPorts: [http]." }}
+    {{- end }}
+{{- end }}
+
+{{- /* What is not protected: a list of sentences, as JSON. */}}
+{{- define "binderhub-service.network-policy.warnings" -}}
+    {{- $said := list }}
+    {{- if not .Values.networkPolicy.enabled }}
+        {{- $said = append $said "The steps of a Dockerfile reach whatever pods reach: private addresses, the Kubernetes API, the cloud's metadata. Set networkPolicy.enabled to true." }}
+    {{- else if not (or .Values.networkPolicy.binderhub.enabled .Values.config.BinderHub.auth_enabled) }}
+        {{- $said = append $said "Any pod of the cluster can ask BinderHub for builds. Set networkPolicy.binderhub.enabled to true, or config.BinderHub.auth_enabled." }}
+    {{- end }}
+    {{- $said | toJson }}
 {{- end }}

@@ -2,9 +2,6 @@
 {{- define "binderhub-service.registry.guards" -}}
     {{- $registry := .Values.registry }}
     {{- $host := (include "binderhub-service.registry" . | fromJson).host | default "" }}
-    {{- if $registry.url }}
-        {{- fail "registry.url is a value of BinderHub's own chart. Put the registry's host into registry.server." }}
-    {{- end }}
     {{- if not $registry.server }}
         {{- range $name := list "username" "existingSecret" "certificateAuthority" "insecure" }}
             {{- if get $registry $name }}

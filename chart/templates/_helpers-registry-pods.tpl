@@ -1,13 +1,9 @@
-{{- /* What the Secret that exists, and the registry's authority, add to BinderHub's Deployment. */}}
+{{- /* What the Secret that exists adds to BinderHub's Deployment. */}}
 {{- define "binderhub-service.registry.volumes" -}}
 {{- with .Values.registry.existingSecret }}
 - name: registry-login
   secret:
     secretName: {{ . | quote }}
-{{- end }}
-{{- if .Values.registry.certificateAuthority }}
-- name: authorities
-  emptyDir: {}
 {{- end }}
 {{- end }}
 
@@ -17,44 +13,12 @@
   mountPath: /etc/binderhub/registry-login/
   readOnly: true
 {{- end }}
-{{- if .Values.registry.certificateAuthority }}
-# Over the image's own, where Debian's OpenSSL, GnuTLS, libcurl and git look without being told.
-- name: authorities
-  mountPath: /etc/ssl/certs/ca-certificates.crt
-  subPath: ca-certificates.crt
-  readOnly: true
-{{- end }}
 {{- end }}
 
 {{- define "binderhub-service.registry.env" -}}
 {{- if .Values.registry.existingSecret }}
 - name: DOCKER_CONFIG
   value: /etc/binderhub/registry-login
-{{- end }}
-{{- end }}
-
-{{- /* Adds the registry's authority to those that BinderHub's image trusts. */}}
-{{- define "binderhub-service.registry.init-containers" -}}
-{{- if .Values.registry.certificateAuthority }}
-- name: authorities
-  image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}"
-  {{- with .Values.image.pullPolicy }}
-  imagePullPolicy: {{ . }}
-  {{- end }}
-  command:
-    - sh
-    - -c
-    - cat /etc/ssl/certs/ca-certificates.crt /etc/binderhub/mounted-secret/registry-authority.crt > /authorities/ca-certificates.crt
-  volumeMounts:
-    - name: secret
-      mountPath: /etc/binderhub/mounted-secret/
-      readOnly: true
-    - name: authorities
-      mountPath: /authorities
-  resources:
-    {{- .Values.resources | toYaml | nindent 4 }}
-  securityContext:
-    {{- .Values.securityContext | toYaml | nindent 4 }}
 {{- end }}
 {{- end }}
 

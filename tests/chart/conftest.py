@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from chart.mount import Mount
+from chart.notes import Notes
 from lab import tools
 from values.rendering import Chart, Objects
 
@@ -28,3 +29,8 @@ def mount(chart: Chart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moun
     monkeypatch.setenv("PUSH_SECRET_NAME", "the-push-secret")
     monkeypatch.setenv("DOCKER_API_SOCKET", "/run/somewhere/docker-api.sock")
     return Mount(chart, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def notes(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Notes:
+    return Notes.of(helm, tmp_path_factory.mktemp("notes") / "chart")

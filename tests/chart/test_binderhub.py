@@ -44,7 +44,8 @@ def test_the_config_that_the_command_names_is_mounted(defaults: Objects) -> None
     ],
 )
 def test_probes_and_ingress_follow_the_base_url(chart: Chart, base_url: str | None, path: str) -> None:
-    objects = chart.render({"config": {"BinderHub": {"base_url": base_url}}, "ingress": {"enabled": True}})
+    values = {"config": {"BinderHub": {"base_url": base_url}}, "ingress": {"enabled": True}, "allowAnonymous": True}
+    objects = chart.render(values)
     probes = [container(objects)[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
     assert probes == [{"path": path, "port": "http"}] * 3
     (rule,) = objects.one("Ingress", "binderhub")["spec"]["rules"]
@@ -133,6 +134,7 @@ def test_no_role_is_made_where_that_is_someone_elses_work(chart: Chart) -> None:
 def test_each_host_of_the_ingress_leads_to_the_service(chart: Chart) -> None:
     objects = chart.render(
         {
+            "allowAnonymous": True,
             "ingress": {
                 "enabled": True,
                 "ingressClassName": "nginx",
@@ -195,11 +197,25 @@ def test_values_of_the_pod_reach_the_pod(chart: Chart) -> None:
     }.items() <= pod(objects)["spec"].items()
 
 
-def test_binderhub_meets_pod_security_restricted(defaults: Objects) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"registry": {"server": "quay.io", "existingSecret": "s", "certificateAuthority": "x"}}],
+    ids=["defaults", "with all volumes"],
+)
+def test_binderhub_meets_pod_security_restricted(chart: Chart, values: dict[str, Any]) -> None:
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-    context = container(defaults)["securityContext"]
-    assert context["runAsNonRoot"] is True
-    assert context["allowPrivilegeEscalation"] is False
-    assert context["capabilities"] == {"drop": ["ALL"]}
-    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert context["readOnlyRootFilesystem"] is True
+    spec = pod(chart.render(values))["spec"]
+    containers = [*spec["containers"], *spec.get("initContainers", [])]
+    assert len(containers) == (2 if values else 1)
+    for found in containers:
+        context = found["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] > 0
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert context["readOnlyRootFilesystem"] is True
+        assert not [port for port in found.get("ports", []) if "hostPort" in port]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+    kinds = {kind for volume in spec["volumes"] for kind in set(volume) - {"name"}}
+    assert kinds <= {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret"}

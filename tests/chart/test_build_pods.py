@@ -78,11 +78,22 @@ def test_builders_are_for_pods_and_daemons(chart: Chart, tmp_path: Path) -> None
 
 
 def test_a_namespace_of_their_own(chart: Chart) -> None:
-    objects = chart.render({"buildPods": {"namespace": "builds"}})
-    found = [(one["kind"], one["metadata"].get("namespace")) for one in objects if one["kind"].startswith("Role")]
-    assert sorted(found) == [("Role", "builds"), ("Role", "ns1"), ("RoleBinding", "builds"), ("RoleBinding", "ns1")]
-    secret = objects.one("Secret", "build-pods-docker-config")
-    assert secret["metadata"]["namespace"] == "builds"
+    files = {"f": {"mountPath": "/f", "stringData": "x"}}
+    objects = chart.render({"buildPods": {"namespace": "builds"}, "dockerApi": {"extraFiles": files}})
+    there = {
+        (one["kind"], one["metadata"]["name"]) for one in objects if one["metadata"].get("namespace", "ns1") == "builds"
+    }
+    assert there == {
+        ("Role", "binderhub"),
+        ("RoleBinding", "binderhub"),
+        ("DaemonSet", "docker-api"),
+        ("Secret", "docker-api"),
+        ("Secret", "build-pods-docker-config"),
+        ("NetworkPolicy", "binderhub-builder-network-policy"),
+        ("NetworkPolicy", "binderhub-dind-network-policy"),
+    }
+    (subject,) = objects.one("RoleBinding", "binderhub")["subjects"]
+    assert subject == {"kind": "ServiceAccount", "name": "binderhub", "namespace": "ns1"}
     (container,) = objects.one("Deployment", "binderhub")["spec"]["template"]["spec"]["containers"]
     assert {"name": "BUILD_NAMESPACE", "value": "builds"} in container["env"]
 

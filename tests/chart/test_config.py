@@ -80,6 +80,18 @@ def test_snippets_come_after_config_and_after_the_charts_own(mount: Mount) -> No
     assert config.KubernetesBuildExecutor.push_secret is None
 
 
+@pytest.mark.parametrize("key", ["01-mine", "a", "binderhub", "binderhub-service", "binderhub-service-03-mine", "Z"])
+def test_snippets_come_after_the_charts_own_whatever_their_key(mount: Mount, key: str) -> None:
+    config = mount.load({"extraConfig": {key: "c.KubernetesBuildExecutor.push_secret += '-and-mine'"}})
+    assert config.KubernetesBuildExecutor.push_secret == "the-push-secret-and-mine"  # noqa: S105 - the Secret's name
+
+
+def test_a_snippet_of_the_chart_can_be_overridden_by_its_key(mount: Mount) -> None:
+    key = "binderhub-service-01-build-pods-docker-config"
+    config = mount.load({"extraConfig": {key: "c.KubernetesBuildExecutor.push_secret = 'other'"}})
+    assert config.KubernetesBuildExecutor.push_secret == "other"  # noqa: S105 - the Secret's name
+
+
 def test_a_snippet_of_the_chart_can_be_taken_out(mount: Mount) -> None:
     config = mount.load({"extraConfig": {"binderhub-service-02-set-docker-api": None}})
     assert "docker_host" not in config.KubernetesBuildExecutor

@@ -4,6 +4,7 @@ import base64
 import json
 import tomllib
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -31,10 +32,115 @@ def test_the_images_entry_point_runs_because_only_arguments_are_given(chart: Cha
     assert found["args"][-2:] == ["--mtu=1450", "--debug"]
 
 
-def test_ready_means_that_the_daemon_answers_on_its_socket(defaults: Objects) -> None:
-    found = container(defaults)
-    (host,) = [argument.removeprefix("--host=") for argument in found["args"] if argument.startswith("--host=")]
-    assert found["readinessProbe"]["exec"]["command"] == ["docker", "--host", host, "version"]
+def host(objects: Objects) -> str:
+    """Where dockerd listens."""
+    arguments = container(objects)["args"]
+    (found,) = [argument.removeprefix("--host=") for argument in arguments if argument.startswith("--host=")]
+    assert isinstance(found, str)
+    return found
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
+def test_probes_ask_the_daemon_on_its_socket(defaults: Objects, probe: str) -> None:
+    assert container(defaults)[probe]["exec"]["command"] == ["docker", "--host", host(defaults), "version"]
+
+
+def test_a_daemon_is_taken_for_dead_only_after_minutes_of_silence(defaults: Objects) -> None:
+    for name in ("livenessProbe", "startupProbe"):
+        probe = container(defaults)[name]
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= 600
+
+
+def test_what_stands_where_the_socket_will_be_is_removed_first(chart: Chart) -> None:
+    objects = chart.render({"dockerApi": {"initContainers": [{"name": "mine", "image": "i"}]}})
+    first, mine = template(objects)["spec"]["initContainers"]
+    socket = host(objects).removeprefix("unix://")
+    assert first["command"] == ["rm", "-rf", socket]  # a directory too
+    assert [mount["mountPath"] for mount in first["volumeMounts"]] == [str(PurePosixPath(socket).parent)]
+    assert first["image"] == container(objects)["image"]
+    assert mine == {"name": "mine", "image": "i"}
+
+
+def test_an_upgrade_replaces_no_daemon_unless_it_is_told_to(chart: Chart, defaults: Objects) -> None:
+    assert defaults.one("DaemonSet", "docker-api")["spec"]["updateStrategy"] == {"type": "OnDelete"}
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
+    told = chart.render({"dockerApi": {"updateStrategy": rolling}})
+    assert told.one("DaemonSet", "docker-api")["spec"]["updateStrategy"] == rolling
+
+
+@pytest.mark.parametrize(
+    ("values", "replaced"),
+    [
+        ({"dockerApi": {"extraArgs": ["--debug"]}}, True),
+        ({"dockerApi": {"image": {"tag": "29"}}}, True),
+        (
+            {"dockerApi": {"extraFiles": {"f": {"mountPath": "/etc/docker/daemon.json", "data": {"debug": True}}}}},
+            True,
+        ),
+        ({"dockerApi": {"updateStrategy": {"type": "RollingUpdate"}}}, False),
+        ({"replicas": 2}, False),
+    ],
+)
+def test_the_next_upgrade_can_see_whether_pods_have_to_be_replaced(
+    chart: Chart, defaults: Objects, values: dict[str, Any], replaced: bool
+) -> None:
+    def mark(objects: Objects) -> str:
+        return str(objects.one("DaemonSet", "docker-api")["metadata"]["annotations"]["checksum/pod"])
+
+    assert (mark(chart.render(values)) != mark(defaults)) is replaced
+    assert (template(chart.render(values)) != template(defaults)) is replaced
+
+
+ENVIRONMENT = [
+    {"name": "HTTPS_PROXY", "value": "http://proxy.ns1:3128"},
+    {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"name": "HTTPS_PROXY", "value": "http://proxy.{{ .Release.Namespace }}:3128"}, ENVIRONMENT[1]],
+        {
+            "HTTPS_PROXY": "http://proxy.{{ .Release.Namespace }}:3128",
+            "NODE": {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            "NOT_SET": None,
+        },
+    ],
+    ids=["list", "mapping"],
+)
+def test_extra_environment_is_a_list_or_a_mapping(chart: Chart, given: object) -> None:
+    assert container(chart.render({"dockerApi": {"extraEnv": given}}))["env"] == ENVIRONMENT
+
+
+def test_values_of_a_mapping_are_text(chart: Chart) -> None:
+    objects = chart.render({"dockerApi": {"extraEnv": {"N": 10000000, "B": True, "E": ""}}})
+    assert container(objects)["env"] == [
+        {"name": "B", "value": "true"},
+        {"name": "E", "value": ""},
+        {"name": "N", "value": "10000000"},
+    ]
+
+
+def test_extra_volumes_and_mounts_are_templates(chart: Chart) -> None:
+    objects = chart.render(
+        {
+            "dockerApi": {
+                "extraVolumes": [{"name": "ca", "secret": {"secretName": "{{ .Release.Name }}-ca"}}],
+                "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/{{ .Release.Name }}"}],
+            }
+        }
+    )
+    assert {"name": "ca", "secret": {"secretName": "rel-ca"}} in template(objects)["spec"]["volumes"]
+    assert {"name": "ca", "mountPath": "/etc/rel"} in container(objects)["volumeMounts"]
+
+
+@pytest.mark.parametrize("seconds", [0, 300])
+def test_priority_and_grace_period_reach_the_pod(chart: Chart, seconds: int) -> None:
+    given = {"priorityClassName": "builders", "terminationGracePeriodSeconds": seconds}
+    spec = template(chart.render({"dockerApi": given}))["spec"]
+    assert given.items() <= spec.items()
+    assert not given.keys() & template(chart.render())["spec"].keys()
 
 
 def test_it_runs_where_build_pods_run(defaults: Objects) -> None:
@@ -69,11 +175,11 @@ def test_its_values_reach_its_pod_and_binderhubs_do_not(chart: Chart) -> None:
     spec = template(objects)["spec"]
     assert {
         "imagePullSecrets": [{"name": "s"}],
-        "initContainers": [{"name": "first", "image": "i"}],
         "securityContext": {"fsGroup": 1},
         "nodeSelector": {"kubernetes.io/arch": "amd64", "n": "o"},
         "affinity": {"nodeAffinity": {}},
     }.items() <= spec.items()
+    assert spec["initContainers"][1:] == [{"name": "first", "image": "i"}]
     assert "tolerations" not in spec
     assert spec["automountServiceAccountToken"] is False
 
@@ -124,7 +230,7 @@ def test_bytes_arrive_as_they_were_given(chart: Chart) -> None:
     assert base64.b64decode(secret["data"]["file-0"], validate=True) == bytes(range(256))
 
 
-def test_a_changed_file_restarts_the_daemon_and_nothing_else_in_the_release(chart: Chart) -> None:
+def test_a_changed_file_is_a_changed_pod_and_nothing_else_in_the_release(chart: Chart) -> None:
     before, after = (chart.render(files(("/etc/x", {"stringData": text}))) for text in ("before", "after"))
     assert template(before) != template(after)
     assert before.one("Deployment", "binderhub") == after.one("Deployment", "binderhub")

@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
+from chart.effects import with_notes
 from machine.paths import CHART
 from values.rendering import Chart
 
@@ -66,10 +67,9 @@ def test_the_package_holds_what_is_needed_and_no_more(chart: Chart, tmp_path: Pa
     assert tops == {"Chart.yaml", ".helmignore", "files", "templates", "values.schema.json", "values.yaml"}
 
 
-def test_the_notes_say_where_it_answers(helm: Path) -> None:
-    words = [str(helm), "install", "rel", str(CHART), "--namespace", "ns1", "--dry-run=client"]
-    settings = ["--set", "config.BinderHub.base_url=/services/binder", "--set", "service.port=8090"]
-    done = subprocess.run([*words, *settings], capture_output=True, text=True, check=True)
-    notes = done.stdout.split("NOTES:")[1]
+def test_the_notes_say_where_it_answers(helm: Path, tmp_path: Path) -> None:
+    chart = Chart(helm, with_notes(CHART, tmp_path))
+    objects = chart.render({"config": {"BinderHub": {"base_url": "/services/binder"}}, "service": {"port": 8090}})
+    notes = objects.one("Notes", "notes")["notes"]
     assert "http://binderhub.ns1:8090/services/binder/" in notes
     assert "curl http://localhost:8585/services/binder/versions" in notes

@@ -8,7 +8,11 @@ import yaml
 from machine.paths import CHART
 from values.rendering import Chart, Object, Objects
 
-EVERYTHING = {"ingress": {"enabled": True}, "dockerApi": {"extraFiles": {"f": {"mountPath": "/f", "stringData": "x"}}}}
+EVERYTHING = {
+    "allowAnonymous": True,
+    "ingress": {"enabled": True},
+    "dockerApi": {"extraFiles": {"f": {"mountPath": "/f", "stringData": "x"}}},
+}
 
 DEFAULT_NAMES = {
     ("ServiceAccount", "binderhub"),
@@ -176,7 +180,7 @@ def test_a_parent_chart_gets_the_names_that_its_subchart_uses(parent: Chart, val
         {
             "fullnameOverride": "the parent's own",
             "nameOverride": "the parent's own",
-            "binderhub-service": {"enabled": True, "ingress": {"enabled": True}, **values},
+            "binderhub-service": {"enabled": True, "allowAnonymous": True, "ingress": {"enabled": True}, **values},
         }
     )
     told = objects.one("ConfigMap", "names")["data"]

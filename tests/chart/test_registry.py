@@ -3,12 +3,11 @@
 import base64
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from chart.effects import with_notes
 from chart.mount import Mount
 from machine.paths import CHART
 from machine.problem import Problem
@@ -253,7 +252,7 @@ def test_a_secret_of_another_kind_is_refused(mount: Mount, monkeypatch: pytest.M
 def test_dockerd_and_binderhub_trust_a_private_authority(chart: Chart, server: str) -> None:
     objects = chart.render(registry(server, certificateAuthority=CA))
     assert docker_files(objects) == {f"/etc/docker/certs.d/{server}/ca.crt": CA}
-    assert objects.one("Secret", "binderhub")["stringData"]["registry-authority.crt"].strip() == CA.strip()
+    assert objects.one("Secret", "binderhub")["stringData"]["authorities.crt"].strip() == CA.strip()
     spec = pod(objects)
     ((first,), (container,)) = spec["initContainers"], spec["containers"]
     assert (first["image"], first["securityContext"]) == (container["image"], container["securityContext"])
@@ -367,10 +366,9 @@ WITHOUT_LOGIN = "without a login that this chart knows of"
         ({**login("localhost:5000"), "config": {"BinderHub": {"image_prefix": "localhost:5000/b-"}}}, []),
     ],
 )
-def test_doubts_are_told_in_the_notes(helm: Path, values: dict[str, Any], warned: list[str]) -> None:
-    words = [str(helm), "install", "rel", str(CHART), "--namespace", "ns1", "--dry-run=client", "--values", "-"]
-    done = subprocess.run(words, input=yaml.safe_dump(values), capture_output=True, text=True, check=True)
-    warnings = re.findall("^WARNING: (.*)$", done.stdout.split("NOTES:")[1], re.MULTILINE)
+def test_doubts_are_told_in_the_notes(helm: Path, tmp_path: Path, values: dict[str, Any], warned: list[str]) -> None:
+    notes = Chart(helm, with_notes(CHART, tmp_path)).render(values).one("Notes", "notes")["notes"]
+    warnings = re.findall("^WARNING: (.*)$", notes, re.MULTILINE)
     assert len(warnings) == len(warned)
     for warning, pattern in zip(warnings, warned, strict=True):
         assert re.search(pattern, warning)

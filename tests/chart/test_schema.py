@@ -11,13 +11,14 @@ from commands import schema as command
 from machine.paths import CHART
 from machine.problem import Problem
 from values import schema
+from values.described import MISSING, of_chart
 from values.rendering import Chart
 
 SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.yaml").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
 # Described, but without a default, since not being set says something.
-WITHOUT_DEFAULT = {"enabled", "service.nodePort", "config.BinderHub.use_registry", "registry.url"}
+WITHOUT_DEFAULT = {"enabled", "service.nodePort", "config.BinderHub.use_registry"}
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def test_a_broken_schema_is_told(tmp_path: Path, text: str, complaint: str) -> N
 
 
 def test_every_value_is_described_and_has_a_default() -> None:
-    names = {path for path, _ in described(SCHEMA) if not path.startswith("dockerApi.extraFiles.")}
+    names = {path for path, part in described(SCHEMA) if part.get("$ref") != "#/$defs/foreign"}
     assert names - WITHOUT_DEFAULT == set(defaults(VALUES))
 
 
@@ -83,15 +84,53 @@ def test_every_described_value_says_what_it_is() -> None:
     assert silent == []
 
 
+def mappings(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every place of the schema where a mapping may stand, whether it has a name or is one of many."""
+    part = resolved(part)
+    kinds = part.get("type", [])
+    if "object" in ([kinds] if isinstance(kinds, str) else kinds):
+        yield path, part
+    below = {**{f".{name}": one for name, one in part.get("properties", {}).items()}, "[]": part.get("items")}
+    below[".*"] = part.get("additionalProperties")
+    for name, one in below.items():
+        if isinstance(one, dict):
+            yield from mappings(one, f"{path}{name}")
+
+
+# Mappings whose keys are chosen by whoever writes them, and those that are not ours but Kubernetes' or docker's.
+CHOSEN = {
+    *(".certificateAuthorities", ".config.*", ".dockerApi.extraEnv", ".dockerApi.extraFiles"),
+    *(".extraConfig", ".extraEnv"),
+}
+NOT_OURS = {
+    *(".dockerApi.extraEnv[]", ".dockerApi.extraEnv.*.valueFrom", ".extraEnv[]"),
+    *(".buildPodsDockerConfig", ".custom", ".dockerApi.storage", ".dockerApi.extraFiles.*.data", ".global"),
+    *(".config", ".config.BinderHub", ".config.KubernetesBuildExecutor", ".extraEnv.*.valueFrom"),
+    *(".httpRoute.parentRefs[]", ".httpRoute.timeouts"),
+}
+
+
 def test_every_mapping_of_ours_refuses_unknown_keys() -> None:
-    theirs = {"config", "config.BinderHub", "config.KubernetesBuildExecutor"}
+    of_kubernetes = {"#/$defs/kubernetes", "#/$defs/texts"}
+    everything = dict(mappings(SCHEMA))
     open_ones = {
         path
-        for path, part in described(SCHEMA)
-        if part.get("properties") and part.get("additionalProperties") is not False
+        for path, part in everything.items()
+        if part.get("additionalProperties") is not False and part.get("$ref") not in of_kubernetes
     }
-    assert open_ones == theirs
-    assert SCHEMA["additionalProperties"] is False
+    assert open_ones == CHOSEN | NOT_OURS
+
+
+OURS = sorted(path for path, part in mappings(SCHEMA) if part.get("additionalProperties") is False and "*" not in path)
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_an_unknown_key_is_refused_at_every_level(chart: Chart, path: str) -> None:
+    values: dict[str, Any] = {"unheardOf": 1}
+    for key in reversed(path.split(".")[1:]):
+        values = {key: values}
+    with pytest.raises(Problem, match="unheardOf"):
+        chart.render(values)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +154,22 @@ def test_a_mistake_is_refused_by_name(chart: Chart, values: dict[str, Any], name
     "values",
     [
         {"config": {"BinderHub": {"anything": 1}, "AnyClass": {"any": {"thing": 1}}}},
+        {"config": {"KubernetesBuildExecutor": {"anything": {"at": {"all": 1}}}}},
         {"custom": {"anything": 1}, "global": {"anything": 1}, "enabled": True},
         {"buildPodsDockerConfig": {"credHelpers": {"a": "b"}}},
     ],
 )
 def test_what_is_not_ours_is_let_through(chart: Chart, values: dict[str, Any]) -> None:
     assert chart.render(values).names() == chart.render().names()
+
+
+def test_the_upstream_charts_values_are_here_with_its_defaults() -> None:
+    ours = {value.path: value for value in of_chart(CHART)}
+    theirs = yaml.safe_load((Path(__file__).parent / "upstream.yaml").read_text())
+    assert len(theirs) > 60
+    assert sorted(theirs.keys() - ours.keys()) == []
+    for path, known in theirs.items():
+        if "default" in known:
+            assert ours[path].default == known["default"], path
+        if "other" in known:
+            assert ours[path].default is not MISSING, path
