@@ -1,0 +1,51 @@
+"""What a run has measured, as it is kept in docs/performance.json."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from machine.problem import Problem
+
+
+@dataclass
+class Memory:
+    """BinderHub's resident memory in MiB, before and after."""
+
+    idle: float
+    after: float
+    builds: int
+    hang_ups: int
+
+
+@dataclass
+class Result:
+    """All numbers of one run, and what they were measured on."""
+
+    date: str
+    commit: str
+    where: str
+    machine: str
+    versions: dict[str, str]
+    pairs: int
+    rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Of each row (see measure.rows) what each side took, turn by turn, in the row's unit."""
+    faults: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Of each fault the seconds of each side; None where the stream was cut."""
+    memory: Memory | None = None
+
+
+def save(file: Path, result: Result) -> None:
+    """Write it as JSON."""
+    file.write_text(json.dumps(asdict(result), indent=2) + "\n")
+
+
+def load(file: Path) -> Result:
+    """Read what `save` wrote. Raises Problem where it is something else."""
+    try:
+        content = json.loads(file.read_text())
+        memory = content.pop("memory")
+        return Result(**content, memory=Memory(**memory) if memory else None)
+    except (OSError, ValueError, TypeError, KeyError) as wrong:
+        raise Problem(
+            f"{file} holds no result of scripts/benchmark: {wrong}.", "Write it anew with ./scripts/benchmark --write."
+        ) from wrong
