@@ -23,6 +23,8 @@ extensions = [
     "page_blocks",
     "page_badges",
     "diagram",
+    "values_reference",
+    "measured",
 ]
 exclude_patterns = ["_build"]
 # Pages that moved: old path to new one.

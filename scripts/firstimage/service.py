@@ -60,4 +60,6 @@ def _values(target: Target, image_prefix: str) -> dict[str, object]:
     return {
         "registry": {"server": target.host, "username": target.username, "password": target.password},
         "config": {"BinderHub": {"image_prefix": image_prefix, "use_registry": True}},
+        # Nobody else builds there, and an upgrade that replaces no daemon is one that Helm 4 waits for in vain.
+        "dockerApi": {"updateStrategy": {"type": "RollingUpdate"}},
     }

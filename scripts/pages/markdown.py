@@ -18,7 +18,9 @@ CONTAINERS = {
     *("admonition", "attention", "caution", "danger", "dropdown", "error", "grid", "grid-item", "grid-item-card"),
     *("hint", "important", "note", "seealso", "tab-item", "tab-set", "tip", "warning"),
 }
-LEAVES = {"diagram", "figure", "image", "list-table", "placeholders", "toctree", "verification"}
+LEAVES = {
+    *("diagram", "figure", "image", "list-table", "measured", "placeholders", "toctree", "values", "verification"),
+}
 
 
 @dataclass(frozen=True)

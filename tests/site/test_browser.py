@@ -9,7 +9,13 @@ from machine.paths import CLONE
 from pages.blocks import Kind, read
 from playwright.sync_api import Browser, Page
 
-PAGES = ("index", "tutorials/your-first-image", "reference/verification", "explanation/architecture")
+PAGES = (
+    "index",
+    "tutorials/your-first-image",
+    "reference/values",
+    "reference/verification",
+    "explanation/architecture",
+)
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 MODES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
