@@ -20,6 +20,7 @@ Json = dict[str, Any]
 log = logging.getLogger("tornado.application")
 
 FIRST_LIST_SECONDS = 20.0
+DAEMONS_LIST_SECONDS = 5.0
 CALLS = 4
 """Requests at a time; each is short."""
 GONE_KEPT = 100
@@ -46,6 +47,8 @@ class Cluster:
         self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="kubernetes")
         self._listeners: set[Callable[[], None]] = set()
         self._first_list = asyncio.Event()
+        self._daemons_listed = asyncio.Event()
+        self._daemons_listed.set()
         self._gone: dict[str, Json] = {}
         """By uid, the oldest first."""
         selector = f"component={COMPONENT},{OWNER_LABEL}={owner}"
@@ -55,6 +58,7 @@ class Cluster:
 
     def watch_daemons(self, namespace: str, selector: str) -> None:
         """Watch the daemons' pods too."""
+        self._daemons_listed.clear()
         path = f"/api/v1/namespaces/{namespace}/pods"
         self._watch(path, {"labelSelector": selector}, self._list_daemons, self._change_daemon, _say)
 
@@ -82,12 +86,17 @@ class Cluster:
         return lambda: self._listeners.discard(called)
 
     async def seen(self) -> None:
-        """Wait until the pods have been listed once. Raises Unreachable or Refused when they cannot be."""
+        """Wait until the pods have been listed once, and the daemons: without them no node would be preferred.
+
+        Raises Unreachable when the pods cannot be listed.
+        """
         if not self._first_list.is_set():
             try:
                 await asyncio.wait_for(self._first_list.wait(), FIRST_LIST_SECONDS)
             except TimeoutError:
                 raise Unreachable(self.trouble or "the build pods could not be listed") from None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._daemons_listed.wait(), DAEMONS_LIST_SECONDS)
 
     async def request(self, method: str, path: str, query: Json | None = None, body: Json | None = None) -> Json:
         """A request, made in a thread. Raises as Api.request does."""
@@ -199,6 +208,7 @@ class Cluster:
             self._events.setdefault(name, {})[event["metadata"]["name"]] = event
 
     def _list_daemons(self, pods: list[Json]) -> None:
+        self._daemons_listed.set()
         self.daemons = {}
         for pod in pods:
             self._change_daemon("ADDED", pod)
