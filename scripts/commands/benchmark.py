@@ -7,6 +7,8 @@ from machine.paths import CLONE
 from machine.problem import Problem
 from machine.say import say
 
+from commands import demo
+
 CHOICES = ("overhead", "single", "eight", "cached", "viewers", "faults", "memory")
 PAGE_DATA = CLONE / "docs" / "performance.json"
 
@@ -35,28 +37,12 @@ def parser() -> argparse.ArgumentParser:
         "--write", action="store_true", help="write them to docs/performance.json, from which the page is made"
     )
     options.add_argument("--show", metavar="FILE", type=Path, help="measure nothing; show the tables of such a file")
-    local = options.add_argument_group("on the local cluster")
-    local.add_argument(
-        "--binderhub-wheel",
-        metavar="FILE",
-        type=Path,
-        help="a wheel of the real BinderHub; without it a stand-in serves",
-    )
-    own = options.add_argument_group(
-        "on a cluster of yours", "The registry's login comes from REGISTRY_USERNAME and REGISTRY_PASSWORD."
-    )
-    own.add_argument("--context", metavar="NAME", help="the kubeconfig context of the cluster")
-    own.add_argument("--registry", metavar="HOST[/PATH]", help="where to push, such as quay.io/your-organization")
-    own.add_argument(
-        "--values", metavar="FILE", type=Path, action="append", default=[], help="values that the chart needs there"
-    )
+    demo.add_place(options)
     return options
 
 
 def check(options: argparse.Namespace) -> None:
     """Raise Problem where options contradict each other, or the machine or the wheel will not do."""
-    from commands import demo
-
     if options.pairs < 1:
         raise Problem(f"--pairs is {options.pairs}.", "Name a number from 1.")
     if options.write and options.only:

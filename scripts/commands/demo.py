@@ -19,6 +19,12 @@ def parser() -> argparse.ArgumentParser:
         "--repository", metavar="URL", help="the Git repository to build; it has a Dockerfile by default"
     )
     options.add_argument("--ref", default="HEAD", help="branch, tag or commit of the repository (default: %(default)s)")
+    add_place(options)
+    return options
+
+
+def add_place(options: argparse.ArgumentParser) -> None:
+    """Add the options that say on which cluster a job runs; `check` is for them."""
     local = options.add_argument_group("on the local cluster")
     local.add_argument(
         "--binderhub-wheel",
@@ -34,7 +40,6 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--values", metavar="FILE", type=Path, action="append", default=[], help="values that the chart needs there"
     )
-    return options
 
 
 def check(options: argparse.Namespace) -> None:
