@@ -141,8 +141,12 @@ def test_the_client_tells_the_end_of_each_stream(
 
 
 def test_the_client_finds_the_process_that_is_binderhub() -> None:
-    words = "import sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", words, "binderhub"], stdin=subprocess.PIPE) as other:
+    words = "import sys; print('runs', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", words, "binderhub"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        # A process that was only just made has no words in /proc yet.
+        assert other.stdout
+        assert other.stdout.readline() == "runs\n"
         memory, threads = inside.process()
         assert memory > 1
         assert threads >= 1
