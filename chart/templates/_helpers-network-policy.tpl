@@ -109,8 +109,11 @@
     {{- if and $own.enabled (not .Values.networkPolicy.enabled) }}
         {{- fail "networkPolicy.binderhub.enabled is true and networkPolicy.enabled is false, which makes no policies at all. Set both to true, or both to false." }}
     {{- end }}
-    {{- if and $own.enabled .Values.ingress.enabled (not $own.ingress) (not $own.allowedIngressPorts) }}
-        {{- fail "networkPolicy.binderhub.enabled would keep the controller of the Ingress from BinderHub. Let its pods in with a rule in networkPolicy.binderhub.ingress, or anybody with networkPolicy.binderhub.allowedIngressPorts: [http]." }}
+    {{- if and $own.enabled (not $own.ingress) (not $own.allowedIngressPorts) }}
+        {{- $outside := ternary "the controller of the Ingress" "" .Values.ingress.enabled }}
+        {{- with $outside | default (ternary "the Gateway of the HTTPRoute" "" .Values.httpRoute.enabled) }}
+            {{- printf "networkPolicy.binderhub.enabled would keep %s from BinderHub. Let its pods in with a rule in networkPolicy.binderhub.ingress, or anybody with networkPolicy.binderhub.allowedIngressPorts: [http]." . | fail }}
+        {{- end }}
     {{- end }}
 {{- end }}
 

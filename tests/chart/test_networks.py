@@ -218,6 +218,10 @@ def test_the_controller_of_an_ingress_can_be_let_in(chart: Chart, own: dict[str,
             {"allowAnonymous": True, "ingress": {"enabled": True}},
             "would keep the controller of the Ingress from BinderHub",
         ),
+        (
+            {"allowAnonymous": True, "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}]}},
+            "would keep the Gateway of the HTTPRoute from BinderHub",
+        ),
         ({"networkPolicy": {"enabled": False, "binderhub": {"enabled": True}}}, "makes no policies at all"),
     ],
 )
