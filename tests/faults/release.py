@@ -64,6 +64,8 @@ class Release:
     name: str = NAME
     service: str = "binderhub"
     url: str = ""
+    token: str = ""
+    """Sent with each request, where it is not empty: a token of a JupyterHub."""
     _now: dict[str, Any] | None = None
 
     def install(self, changes: dict[str, Any] | None = None) -> None:
@@ -123,8 +125,9 @@ class Release:
 
     def ask(self, repository: str, ref: str = "HEAD", url: str = "") -> Iterator[dict[str, Any]]:
         """The events of a request, as they come; `repository` is a name of the lab's Git server or an URL."""
+        login = {"Authorization": f"token {self.token}"} if self.token else {}
         with (
-            httpx.Client(timeout=httpx.Timeout(10.0, read=120.0), trust_env=False) as client,
+            httpx.Client(timeout=httpx.Timeout(10.0, read=120.0), trust_env=False, headers=login) as client,
             httpx_sse.connect_sse(client, "GET", (url or self.url) + path(repository, ref)) as source,
         ):
             for message in source.iter_sse():
@@ -200,9 +203,17 @@ def merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def released(target: Target, values: dict[str, Any] | None = None) -> Iterator[Release]:
     """A release in a namespace of its own, both gone afterwards."""
+    with namespaced(target, values) as release:
+        release.install()
+        yield release
+
+
+@contextlib.contextmanager
+def namespaced(target: Target, values: dict[str, Any] | None = None) -> Iterator[Release]:
+    """A release that is still to be installed, in a namespace that is there, both gone afterwards."""
     release = Release(target, f"faults-{secrets.token_hex(3)}", values or {})
     try:
-        release.install()
+        target.run(target.kubectl, "create", "namespace", release.namespace)
         yield release
     finally:
         target.run(target.kubectl, "delete", "namespace", release.namespace, "--ignore-not-found", "--wait=false")
