@@ -3,13 +3,15 @@
 import base64
 import json
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bhs_registry_login import read
 from binderhub.registry import DockerRegistry
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
 from tornado.httputil import url_concat
-from traitlets import Bool, Float, default
+from traitlets import Bool, Float, Unicode, default
 
 # An index too: what docker pushes with attestations, or for more than one architecture.
 ACCEPT = ", ".join(
@@ -25,6 +27,8 @@ ACCEPT = ", ".join(
 class ServiceDockerRegistry(DockerRegistry):
     """Asks with all manifest types, answers Basic and Bearer challenges, and takes any failure for "not there"."""
 
+    login_file = Unicode("", config=True, help="A docker config whose login is read anew for each question.")
+    login_key = Unicode("", config=True, help="The key that the registry has in it.")
     timeout = Float(10.0, config=True, help="Seconds that one question to the registry may take.")
 
     _wants_basic = Bool(False, help="Whether it has asked for that: the next question brings the login along.")
@@ -44,6 +48,7 @@ class ServiceDockerRegistry(DockerRegistry):
     async def get_image_manifest(self, image: str, tag: str) -> Any:  # noqa: ANN401 - a manifest
         """The manifest of `image` (its name within the registry), or None: it is not there, or nobody can say so."""
         try:
+            self._renew_login()
             return await self._manifest(f"{self.url.rstrip('/')}/v2/{image}/manifests/{tag}", image)
         except HTTPError as refused:
             if refused.code not in (401, 404):
@@ -51,6 +56,11 @@ class ServiceDockerRegistry(DockerRegistry):
         except Exception as wrong:
             self.log.warning("The registry did not say whether %s:%s is there: %s", image, tag, wrong)
         return None
+
+    def _renew_login(self) -> None:
+        """Take the login that the file has by now: a Secret that is mounted changes with the Secret."""
+        if self.login_file:
+            self.username, self.password = read(Path(self.login_file), self.login_key) or ("", "")
 
     async def _manifest(self, url: str, image: str) -> Any:  # noqa: ANN401
         headers = {"Accept": ACCEPT, **({"Authorization": self._basic()} if self._wants_basic else {})}

@@ -48,18 +48,20 @@ def _existing(c: Any, registry: dict[str, str]) -> tuple[str, str]:  # noqa: ANN
     if key == DOCKERCONFIGJSON:
         c.ServiceBuildExecutor.push_secret_key = DOCKERCONFIGJSON
         c.BinderHub.build_class = "bhs_push_secret.DockerConfigJsonExecutor"
-    login = _login(json.loads((folder / key).read_text(encoding="utf-8")), registry["authKey"])
+    c.ServiceDockerRegistry.login_file, c.ServiceDockerRegistry.login_key = str(folder / key), registry["authKey"]
+    login = read(folder / key, registry["authKey"])
     if not login:
         print(f"{registry['existingSecret']} has no login for {registry['host']}: images are looked for without one")
     return login or ("", "")
 
 
-def _login(config: dict[str, Any], auth_key: str) -> tuple[str, str] | None:
-    """The login that docker would use: under the registry's key, or under one with the same host.
+def read(file: Path, auth_key: str) -> tuple[str, str] | None:
+    """The login of a docker config that docker would use: under the registry's key, or under one with the same host.
 
     Keys are read without scheme and path, as by ConvertToHostname of github.com/docker/cli, cli/config/credentials.
+    Raises OSError or ValueError where the file cannot be read.
     """
-    auths: dict[str, dict[str, str]] = config.get("auths") or {}
+    auths: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8")).get("auths") or {}
     found = auths.get(auth_key) or {_host(key): entry for key, entry in auths.items()}.get(_host(auth_key)) or {}
     if found.get("auth"):
         username, _, password = base64.b64decode(found["auth"]).decode().partition(":")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bhs_registry_login import read
 from chart.effects import with_notes
 from chart.mount import Mount
 from machine.paths import CHART
@@ -205,6 +206,8 @@ def test_its_login_is_found_as_docker_finds_it(
     config = mount.load(registry(server, existingSecret="mine"))
     assert (config.DockerRegistry.username, config.DockerRegistry.password) == found
     assert config.DockerRegistry.url == DERIVED.get(server, ("", f"https://{server}"))[1]
+    asked = config.ServiceDockerRegistry
+    assert read(Path(asked.login_file), asked.login_key) == found
     assert config.KubernetesBuildExecutor.push_secret == "the-push-secret"  # noqa: S105 - the Secret's name
 
 

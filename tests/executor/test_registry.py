@@ -61,6 +61,32 @@ def test_the_login_is_found_under_either_key(
         assert [event["message"] for event in ask(service, ref)] == ["Done! Found built image\n"]
 
 
+def test_a_login_in_a_secret_is_renewed_without_a_restart(
+    binderhub: Installed,
+    registry: Registry,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Amazon's last for hours. A mounted file changes with its Secret."""
+    file = tmp_path / ".dockerconfigjson"
+
+    def write(password: str) -> None:
+        file.write_text(json.dumps({"auths": {registry.host: {"username": USER, "password": password}}}))
+
+    write("expired")
+    more = (
+        f"c.DockerRegistry.url = {registry.url!r}\n"
+        f"c.ServiceDockerRegistry.update(login_file={str(file)!r}, login_key={registry.host!r})"
+    )
+    with running(binderhub, tmp_path, config(registry, more)) as service:
+        ref, image, tag = built(service)
+        registry.push(image, tag, MANIFEST)
+        assert [event["message"] for event in ask(service, ref)][-1] == "Done! Image built\n"
+        write(PASSWORD)
+        assert [event["message"] for event in ask(service, ref)] == ["Done! Found built image\n"]
+        file.write_text("broken")
+        assert [event["message"] for event in ask(service, ref)][-1] == "Done! Image built\n"
+
+
 def test_a_registry_that_wants_a_login_is_asked_once_where_that_is_known(
     binderhub: Installed,
     tmp_path: Path,
