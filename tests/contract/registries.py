@@ -1,4 +1,4 @@
-"""The real registry, of CNCF's distribution, on the loopback: with a login of its own, or tokens from elsewhere."""
+"""The real registry, of CNCF's distribution, over plain HTTP: with a login of its own, or tokens from elsewhere."""
 
 import base64
 import hashlib
@@ -57,9 +57,9 @@ class Registry:
 
 
 @contextmanager
-def serving(folder: Path, storage: Path, auth: dict[str, Any]) -> Iterator[Registry]:
+def serving(folder: Path, storage: Path, auth: dict[str, Any], address: str = "127.0.0.1") -> Iterator[Registry]:
     """A registry with its files in `folder` and its images in `storage`; `auth` is that of its configuration."""
-    host = f"127.0.0.1:{free_port()}"
+    host = f"{address}:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"level": "error"},
