@@ -1,4 +1,4 @@
-"""The processes of the lab's hosts, stopped for a while: their peers see what a host that is gone looks like."""
+"""The processes of the lab's hosts: stopped for a while, as their peers see a host that is gone, or out of memory."""
 
 import contextlib
 import os
@@ -17,6 +17,18 @@ def api_server() -> list[int]:
 def kubelet(node: str) -> list[int]:
     """The process ids of a node's kubelet."""
     return _with_arguments("kubelet", f"--hostname-override={node}")
+
+
+def daemons(socket: str) -> list[int]:
+    """The process ids of the Docker daemons that listen on this socket, one on each node."""
+    return _with_arguments("dockerd", f"--host=unix://{socket}")
+
+
+def end_first(processes: list[int]) -> None:
+    """Have the kernel choose these where the memory of their control group is used up; children made later too."""
+    assert processes
+    for process in processes:
+        Path(f"/proc/{process}/oom_score_adj").write_text("1000")
 
 
 @contextlib.contextmanager

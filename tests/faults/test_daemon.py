@@ -1,7 +1,9 @@
-"""Faults of the daemon: lost, or its disk full."""
+"""Faults of the daemon: lost, its disk full, or its memory."""
 
 import pytest
-from faults.release import Release
+from contract.service import until
+from faults.processes import daemons, end_first
+from faults.release import Release, ready_pods, values
 
 pytestmark = pytest.mark.local
 
@@ -40,3 +42,28 @@ def test_16_the_daemons_disk_is_full(release: Release) -> None:
     what = answer.failed("BHS504")
     assert "o space left on device" in what
     assert f"node {nodes[0]} " in what
+
+
+BOUNDED = {"cpu": "1", "memory": "700Mi"}
+MEMORY = {"dockerApi": {"resources": {"limits": BOUNDED, "requests": BOUNDED}}}
+"""Guaranteed: to the kernel all processes of such a pod matter alike, until the test says otherwise."""
+
+
+def test_8_the_daemon_runs_out_of_memory(shared: Release) -> None:
+    """The step asks for memory again and again; of the processes that have it, the daemon is made the first to go."""
+    nodes = []
+    with values(shared, MEMORY) as release:
+
+        def end() -> None:
+            nodes.append(release.build_pod()["spec"]["nodeName"])
+            end_first(daemons(socket(release)))
+
+        answer = release.answer_while("eats-memory", "memory: wanted", end)
+        assert f"node {nodes[0]} " in answer.failed("BHS502")
+        until(lambda: all(ready_pods(release, DAEMONS)), "the daemon to be back")
+
+
+def socket(release: Release) -> str:
+    """Where the daemons of the release listen, on their nodes."""
+    (volume,) = [volume for volume in release.build_pod()["spec"]["volumes"] if volume["name"] == "docker-api"]
+    return f"{volume['hostPath']['path']}/docker-api.sock"
