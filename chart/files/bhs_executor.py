@@ -216,6 +216,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             start_seconds=self.start_timeout,
             git_credentials=self.git_credentials,
             registry_credentials=self.registry_credentials,
+            authorities=os.environ.get("BUILD_PODS_AUTHORITIES", ""),
             push_secret=self.push_secret or "",
             push_secret_key=self.push_secret_key,
             extra_env=[{"name": name, "value": value} for name, value in self.extra_envs.items()] + self.extra_env,

@@ -53,6 +53,11 @@ FAULTS = {
         "The repository {repo} has no ref {ref}: {detail}",
         "Ask for a branch, tag or commit that was pushed there.",
     ),
+    "BHS107": Fault(
+        "The certificate of the repository's host is not trusted",
+        "The certificate of the host of {repo} is not trusted: {detail}",
+        "Give the certificate of the authority that signed it in certificateAuthorities.",
+    ),
     # The build image
     "BHS201": Fault(
         "The build image's name is invalid",

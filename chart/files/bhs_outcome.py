@@ -26,6 +26,7 @@ _GIT = (
         r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository .*not found"
         r"|does not appear to be a git repository",
     ),
+    ("BHS107", r"SSL certificate problem|server certificate verification failed|CERTIFICATE_VERIFY_FAILED"),
     (
         "BHS105",
         r"Could not resolve host|Connection refused|[Tt]imed out|Failed to connect|Couldn't connect"

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bhs_engine import Engine
-from bhs_programs import ANSWERS, BUILD_PROGRAM, FETCH_PROGRAM
+from bhs_programs import ANSWERS, AUTHORITIES, BUILD_PROGRAM, FETCH_PROGRAM
 
 Json = dict[str, Any]
 
@@ -17,6 +17,7 @@ BUILD_LABEL = "binderhub-service/build"
 FETCH, BUILD = "fetch", "builder"
 SOURCE = "/src/repository"
 GIT_FILE = "/run/git-credential/credential"
+AUTHORITIES_FOLDER = "/run/authorities"
 _SHARED = ("cpu", "memory", "ephemeral-storage")
 """Resources that may be requested without being limited to that; a device is a container's own."""
 
@@ -39,6 +40,8 @@ class Wanted:
     start_seconds: int
     git_credentials: str = ""
     registry_credentials: Json = field(default_factory=dict)
+    authorities: str = ""
+    """A ConfigMap with certificates, in its key `authorities.crt`, that fetching trusts beside the image's own."""
     push_secret: str = ""
     push_secret_key: str = "config.json"  # noqa: S105 - the name of a key
     extra_env: list[Json] = field(default_factory=list)
@@ -101,6 +104,10 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
         volumes.append(_secret_volume("git-credential", name, "git-credential", "credential"))
         fetch["volumeMounts"].append({"name": "git-credential", "mountPath": "/run/git-credential", "readOnly": True})
         fetch["env"] += _git_config(wanted.repo)
+    if wanted.authorities:
+        volumes.append({"name": "authorities", "configMap": {"name": wanted.authorities}})
+        fetch["volumeMounts"].append({"name": "authorities", "mountPath": AUTHORITIES_FOLDER, "readOnly": True})
+        fetch["env"].append({"name": AUTHORITIES, "value": f"{AUTHORITIES_FOLDER}/authorities.crt"})
     if wanted.registry_credentials:
         login = {"secretKeyRef": {"name": name, "key": "registry-credentials"}}
         build["env"].append({"name": "CONTAINER_ENGINE_REGISTRY_CREDENTIALS", "valueFrom": login})

@@ -13,14 +13,22 @@ import json
 END = json.dumps({"binderhub-service": "end"})
 ANSWERS = ["cat"]
 """What the builder has run by its engine: it answers a line with that line, until its input ends with the builder."""
+AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
+"""Where this is set, it is a file with certificates of authorities that fetching trusts beside those of its image."""
 
 # repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would. The file that
-# says how it ended lies beside what was fetched.
+# says how it ended lies beside what was fetched. git, requests and Python's own client each look into one file only.
 FETCH_PROGRAM = f"""
-import pathlib, sys
+import os, pathlib, sys
 path, *arguments = sys.argv[1:]
 beside = pathlib.Path(path).parent
 try:
+    if {AUTHORITIES!r} in os.environ:
+        own = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+        found = [file.read_bytes() for file in (own, pathlib.Path(os.environ[{AUTHORITIES!r}])) if file.exists()]
+        trusted = beside / "authorities.crt"
+        trusted.write_bytes(b"\\n".join(found))
+        os.environ.update(dict.fromkeys(("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(trusted)))
     from repo2docker.__main__ import make_r2d
     app = make_r2d(["--no-build", *arguments])
     app.initialize()

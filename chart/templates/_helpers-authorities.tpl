@@ -1,10 +1,22 @@
-{{- /* Authorities that BinderHub trusts beside those of its image, in PEM; nothing where there are none. */}}
-{{- define "binderhub-service.authorities" -}}
-    {{- $found := list (trim .Values.registry.certificateAuthority) }}
+{{- /* certificateAuthorities, in PEM; nothing where there are none. */}}
+{{- define "binderhub-service.authorities.given" -}}
+    {{- $found := list }}
     {{- range $name, $certificates := .Values.certificateAuthorities }}
         {{- $found = append $found (trim ($certificates | default "")) }}
     {{- end }}
     {{- $found | compact | join "\n" }}
+{{- end }}
+
+{{- /* Authorities that BinderHub trusts beside those of its image: the registry's too, which it asks itself. */}}
+{{- define "binderhub-service.authorities" -}}
+    {{- list (trim .Values.registry.certificateAuthority) (include "binderhub-service.authorities.given" .) | compact | join "\n" }}
+{{- end }}
+
+{{- /* What build pods trust when they fetch: the name of a ConfigMap; nothing where that is what their image trusts. */}}
+{{- define "binderhub-service.authorities.of-build-pods" -}}
+    {{- if and (ne .Values.buildPods.executor "upstream") (include "binderhub-service.authorities.given" .) }}
+        {{- include "binderhub-service.build-pods-authorities.fullname" . }}
+    {{- end }}
 {{- end }}
 
 {{- define "binderhub-service.authorities.volumes" -}}

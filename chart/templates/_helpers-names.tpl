@@ -63,6 +63,11 @@
     {{- include "binderhub-service.fullname.dash" . }}docker-api
 {{- end }}
 
+{{- /* ConfigMap with the authorities that build pods trust beside those of their image */}}
+{{- define "binderhub-service.build-pods-authorities.fullname" -}}
+    {{- include "binderhub-service.fullname.dash" . }}build-pods-authorities
+{{- end }}
+
 {{- /* Secret with the docker config that build pods push with */}}
 {{- define "binderhub-service.build-pods-docker-config.fullname" -}}
     {{- include "binderhub-service.fullname.dash" . }}build-pods-docker-config

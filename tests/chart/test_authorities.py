@@ -1,7 +1,8 @@
-"""The value `certificateAuthorities`: whom BinderHub trusts beside the authorities of its image."""
+"""The value `certificateAuthorities`: whom BinderHub and build pods trust beside the authorities of their images."""
 
 import base64
 
+import pytest
 from values.rendering import Chart, Object, Objects
 
 
@@ -26,6 +27,39 @@ def test_binderhub_trusts_the_authorities_of_all_values(chart: Chart) -> None:
     assert bundle.split("\n") == ["of the registry", "of the Git host", "of the hub", ""]
     (files,) = [found for found in objects if found["metadata"]["name"] == "docker-api" and found["kind"] == "Secret"]
     assert [base64.b64decode(data).decode() for data in files["data"].values()] == ["of the registry\n"]
+
+
+def of_build_pods(objects: Objects) -> str | None:
+    """The name of the ConfigMap that BinderHub has build pods mount."""
+    return next(
+        (entry["value"] for entry in container(objects)["env"] if entry["name"] == "BUILD_PODS_AUTHORITIES"), None
+    )
+
+
+def test_build_pods_trust_what_is_given_for_git(chart: Chart) -> None:
+    values = {
+        "registry": {"server": "quay.io", "certificateAuthority": "of the registry\n"},
+        "certificateAuthorities": {"git": "of the Git host\n"},
+        "buildPods": {"namespace": "builds"},
+    }
+    objects = chart.render(values)
+    made = objects.one("ConfigMap", "build-pods-authorities")
+    assert made["metadata"]["namespace"] == "builds"
+    assert made["data"] == {"authorities.crt": "of the Git host\n"}
+    assert of_build_pods(objects) == "build-pods-authorities"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"registry": {"server": "quay.io", "certificateAuthority": "of the registry\n"}},
+        {"certificateAuthorities": {"git": "of the Git host\n"}, "buildPods": {"executor": "upstream"}},
+    ],
+)
+def test_otherwise_build_pods_trust_what_their_image_trusts(chart: Chart, values: Object) -> None:
+    objects = chart.render(values)
+    assert of_build_pods(objects) is None
+    assert not [name for kind, name in objects.names() if kind == "ConfigMap"]
 
 
 def test_authorities_without_a_registrys_are_added_to_the_images_own(chart: Chart) -> None:

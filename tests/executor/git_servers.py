@@ -1,5 +1,6 @@
-"""Git over smart HTTP on the loopback, with a login, with redirects, and with notes on what was asked and shown."""
+"""Git over smart HTTP: with a login, with redirects, over TLS, and with notes on what was asked and shown."""
 
+import ssl
 import subprocess
 import threading
 from base64 import b64decode, b64encode
@@ -18,8 +19,8 @@ class GitServer:
     """Bare repositories in a folder."""
 
     folder: Path
-    login: str = ""
-    """USER:PASSWORD that it wants; empty asks for a login and takes any."""
+    login: str | None = ""
+    """USER:PASSWORD that it wants; empty asks for a login and takes any, None for none."""
     host: str = ""
     redirects: dict[str, str] = field(default_factory=dict)
     """From the first part of a path to an address, for those who have shown the login."""
@@ -32,16 +33,17 @@ class GitServer:
         basic = [head.partition(" ")[2] for head in heads if head.lower().startswith("authorization: basic")]
         return [b64decode(head.rpartition(" ")[2]).decode() for head in basic]
 
-    def repository(self, name: str, submodule: str = "", commit: str = "") -> str:
+    def repository(self, name: str, submodule: str = "", commit: str = "", dockerfile: str = "") -> str:
         """Make one with a single commit, whose name it returns; perhaps with `commit` of `submodule` in it."""
         bare, work = self.folder / name, self.folder / f"{name}.work"
         _git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
         _git("clone", "--quiet", str(bare), str(work))
         (work / "README").write_text(f"{name} of {self.host}\n")
+        (work / "Dockerfile").write_text(dockerfile)
         if submodule:
             (work / ".gitmodules").write_text(f'[submodule "sub"]\n\tpath = sub\n\turl = "{submodule}"\n')
             _git("-C", str(work), "update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
-        _git("-C", str(work), "add", "README", *([".gitmodules"] if submodule else []))
+        _git("-C", str(work), "add", "README", "Dockerfile", *([".gitmodules"] if submodule else []))
         _git("-C", str(work), *WHO, "commit", "--quiet", "-m", "First")
         _git("-C", str(work), "push", "--quiet", "origin", "HEAD:main")
         return _git("-C", str(work), "rev-parse", "HEAD").strip()
@@ -52,8 +54,10 @@ def _git(*arguments: str) -> str:
 
 
 @contextmanager
-def serving(folder: Path, address: str, login: str = "") -> Iterator[GitServer]:
-    """A server at this address of the loopback, at a port of its own."""
+def serving(
+    folder: Path, address: str, login: str | None = "", context: ssl.SSLContext | None = None
+) -> Iterator[GitServer]:
+    """A server at this address of this machine, at a port of its own; over TLS with a context."""
     folder.mkdir()
     plays = GitServer(folder, login)
     backend = f"{_git('--exec-path').strip()}/git-http-backend"
@@ -63,7 +67,7 @@ def serving(folder: Path, address: str, login: str = "") -> Iterator[GitServer]:
             plays.asked.append((self.path, str(self.headers)))
             given = self.headers.get("Authorization", "")
             wanted = "Basic " + b64encode(plays.login.encode()).decode() if plays.login else given
-            if not given or given != wanted:
+            if plays.login is not None and (not given or given != wanted):
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="git"')
                 self.send_header("Content-Length", "0")
@@ -108,6 +112,9 @@ def serving(folder: Path, address: str, login: str = "") -> Iterator[GitServer]:
 
     with ThreadingHTTPServer((address, 0), Handler) as server:
         plays.host = f"{address}:{server.server_address[1]}"
+        if context:
+            # The handshake in the connection's own thread: one that hangs must not keep others waiting.
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield plays
         server.shutdown()

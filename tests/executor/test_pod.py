@@ -11,6 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from bhs_engine_docker import Docker
 from bhs_pod import Wanted, lock_name, manifest, secret
+from bhs_programs import AUTHORITIES
 
 SOCKET = "/run/binderhub-service/0123456789/docker-api.sock"
 ENGINE = Docker(SOCKET, True)
@@ -52,6 +53,18 @@ def test_each_container_has_its_own_secrets_alone() -> None:
     fetch, build = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
     assert mounts(fetch) == {"source", "git-credential"}
     assert mounts(build) == {"source", "docker-api", "docker-config"}
+
+
+def test_authorities_are_for_fetching_alone() -> None:
+    pod = manifest(wanted(authorities="authorities"), ENGINE, "p")
+    kubernetes_validate.validate(pod, "1.34", strict=True)
+    fetch, build = containers(pod)
+    assert mounts(fetch) == {"source", "authorities"}
+    assert "authorities" not in mounts(build)
+    assert {"name": "authorities", "configMap": {"name": "authorities"}} in pod["spec"]["volumes"]
+    (file,) = (entry["value"] for entry in fetch["env"] if entry["name"] == AUTHORITIES)
+    (mount,) = (one for one in fetch["volumeMounts"] if one["name"] == "authorities")
+    assert file == f"{mount['mountPath']}/authorities.crt"
 
 
 def test_the_sockets_directory_is_mounted_read_only() -> None:

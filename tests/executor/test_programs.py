@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from bhs_programs import BUILD_PROGRAM, END, FETCH_PROGRAM
+from bhs_programs import AUTHORITIES, BUILD_PROGRAM, END, FETCH_PROGRAM
 
 REPO2DOCKER = """
-import pathlib, sys, time
+import json, os, pathlib, sys, time
 class App:
     repo, ref = "repo", "ref"
     def initialize(self): pass
@@ -20,6 +20,8 @@ class App:
         if "--broken" in sys.argv:
             sys.exit(3)
         pathlib.Path(path).mkdir()
+        trusted = {name: os.environ.get(name) for name in ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
+        print(json.dumps(trusted), flush=True)
 def make_r2d(arguments): return App()
 def main():
     print("built", *sys.argv, flush=True)
@@ -69,7 +71,8 @@ def test_the_builder_begins_when_the_repository_is_there(source: Path) -> None:
     with build(source, "--ref=1", "/src/repository") as builder:
         with pytest.raises(subprocess.TimeoutExpired):
             builder.wait(0.5)
-        assert ended(start(source, FETCH_PROGRAM, str(source), "--ref=1", "repo")) == (0, "", f"{END}\n")
+        code, _, err = ended(start(source, FETCH_PROGRAM, str(source), "--ref=1", "repo"))
+        assert (code, err) == (0, f"{END}\n")
         assert ended(builder) == (0, "built jupyter-repo2docker --ref=1 /src/repository\n", f"{END}\n")
 
 
@@ -84,6 +87,24 @@ def test_what_cannot_be_fetched_is_not_built(source: Path) -> None:
     builder = build(source, "--ref=1")
     assert ended(start(source, FETCH_PROGRAM, str(source), "--broken")) == (3, "", "")
     assert ended(builder) == (1, "", "")
+
+
+OWN = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def test_authorities_are_trusted_beside_those_of_the_image(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = source.parent / "given"
+    given.write_text("of the Git host\n")
+    monkeypatch.setenv(AUTHORITIES, str(given))
+    _, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
+    (file,) = set(json.loads(out).values())
+    assert Path(file).read_bytes() == OWN.read_bytes() + b"\nof the Git host\n"
+
+
+def test_without_authorities_the_image_decides_whom_to_trust(source: Path) -> None:
+    _, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
+    told = json.loads(out)
+    assert told == {name: os.environ.get(name) for name in told}
 
 
 def test_a_daemon_that_does_not_come_ends_the_builder_with_its_code(source: Path) -> None:
