@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Any
 
 from bhs_api import Refused, Unreachable
@@ -69,7 +70,14 @@ class Maker:
                     await self._complete()
                     return None
                 name = await self._free_name()
-                pod = manifest(self._wanted, self._engine, name, self._on_node, self._prefer())
+                pod = manifest(
+                    self._wanted,
+                    self._engine,
+                    name,
+                    f"{name}-{token_hex(4)}",
+                    node=self._on_node,
+                    preferred=self._prefer(),
+                )
                 self.pod = await self._cluster.create_pod(pod)
                 await self._make_secret()
                 return None

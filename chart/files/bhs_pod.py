@@ -14,6 +14,7 @@ Json = dict[str, Any]
 COMPONENT = "binderhub-build"
 OWNER_LABEL = "binderhub-service/owner"
 BUILD_LABEL = "binderhub-service/build"
+SECRET_ANNOTATION = "binderhub-service/secret"  # noqa: S105 - a name
 FETCH, BUILD = "fetch", "builder"
 SOURCE = "/src/repository"
 GIT_FILE = "/run/git-credential/credential"
@@ -72,8 +73,14 @@ def lock_name(wanted: Wanted, engine: Engine) -> str:
     return f"{wanted.name[:50].rstrip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferred: str = "") -> Json:
-    """The pod. `node` is the only one it may run on, `preferred` the one that it should, if they are not empty."""
+def manifest(
+    wanted: Wanted, engine: Engine, name: str, private: str = "", *, node: str = "", preferred: str = ""
+) -> Json:
+    """The pod. `node` is the only one it may run on, `preferred` the one that it should, if they are not empty.
+
+    `private` names the Secret of this build alone, which is no older one's: that of a pod which had this name before
+    stays until Kubernetes collects it.
+    """
     # The label keeps the URL that repo2docker would write for a repository that it fetched itself.
     options = [*wanted.repo2docker[1:], "--label", f"repo2docker.repo={wanted.repo}"]
     parts = engine.parts(ANSWERS, wanted.start_seconds)
@@ -101,7 +108,7 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
         "volumeMounts": [source, *parts.mounts, *wanted.extra_mounts],
     }
     if wanted.git_credentials:
-        volumes.append(_secret_volume("git-credential", name, "git-credential", "credential"))
+        volumes.append(_secret_volume("git-credential", private, "git-credential", "credential"))
         fetch["volumeMounts"].append({"name": "git-credential", "mountPath": "/run/git-credential", "readOnly": True})
         fetch["env"] += _git_config(wanted.repo)
     if wanted.authorities:
@@ -109,7 +116,7 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
         fetch["volumeMounts"].append({"name": "authorities", "mountPath": AUTHORITIES_FOLDER, "readOnly": True})
         fetch["env"].append({"name": AUTHORITIES, "value": f"{AUTHORITIES_FOLDER}/authorities.crt"})
     if wanted.registry_credentials:
-        login = {"secretKeyRef": {"name": name, "key": "registry-credentials"}}
+        login = {"secretKeyRef": {"name": private, "key": "registry-credentials"}}
         build["env"].append({"name": "CONTAINER_ENGINE_REGISTRY_CREDENTIALS", "valueFrom": login})
     elif wanted.push_secret:
         volumes.append(_secret_volume("docker-config", wanted.push_secret, wanted.push_secret_key, "config.json"))
@@ -123,6 +130,8 @@ def manifest(wanted: Wanted, engine: Engine, name: str, node: str = "", preferre
     fetch["resources"], build["resources"] = _before(wanted.resources), wanted.resources
     labels = {"name": name, "component": COMPONENT, OWNER_LABEL: wanted.owner}
     annotations = {"binder-repo": wanted.repo, "binder-ref": wanted.ref, "binder-image": wanted.image_name}
+    if wanted.git_credentials or wanted.registry_credentials:
+        annotations[SECRET_ANNOTATION] = private
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -166,7 +175,7 @@ def secret(wanted: Wanted, pod: Json) -> Json | None:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": metadata["name"],
+            "name": metadata["annotations"][SECRET_ANNOTATION],
             "labels": {"component": COMPONENT, OWNER_LABEL: wanted.owner},
             "ownerReferences": [belongs],
         },

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from bhs_pod import SECRET_ANNOTATION
 from contract.service import Service, new_ref, until
 from executor.api_server import RUNS, ended
 from executor.conftest import IMPATIENT, URL, Setting
@@ -107,7 +108,12 @@ def test_another_image_is_another_pod(setting: Setting) -> None:
         until(lambda: len(setting.namespace.pods()) == 2, "two pods")
 
 
+TOKEN = 'c.RepoProvider.git_credentials = "username=x-token\\npassword=t0ken"\n'  # noqa: S105 - the configuration of a test
+
+
+@pytest.mark.parametrize("extra_config", ["", TOKEN], ids=["", "with-a-secret"], indirect=True)
 def test_a_finished_pod_of_the_same_name_is_replaced(setting: Setting) -> None:
+    """Its Secret stays: Kubernetes collects it some time later, and here never."""
     ref = new_ref()
     with setting.restart() as gone, setting.build(ref, service=gone):
         pod, _ = setting.start()
@@ -119,9 +125,6 @@ def test_a_finished_pod_of_the_same_name_is_replaced(setting: Setting) -> None:
         pod, _ = setting.start()
         setting.finish(pod)
         assert stream.rest()[-1]["phase"] == "ready"
-
-
-TOKEN = 'c.RepoProvider.git_credentials = "username=x-token\\npassword=t0ken"\n'  # noqa: S105 - the configuration of a test
 
 
 def secrets(setting: Setting) -> list[tuple[str, str]]:
@@ -138,7 +141,7 @@ def test_a_pod_whose_secret_was_not_made_gets_it(setting: Setting) -> None:
     with setting.build(ref) as stream:
         until_event(stream, "Waiting for the Kubernetes API")
         pod = setting.namespace.pod()
-        belongs = [(pod["metadata"]["name"], pod["metadata"]["uid"])]
+        belongs = [(pod["metadata"]["annotations"][SECRET_ANNOTATION], pod["metadata"]["uid"])]
         until(lambda: secrets(setting) == belongs, "the Secret")
         with setting.restart() as other, setting.build(ref, service=other) as there:
             until_event(there, "Waiting for a node that takes the build pod")

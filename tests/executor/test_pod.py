@@ -84,7 +84,7 @@ def test_somebody_elses_socket_is_mounted_alone() -> None:
 def test_no_token_is_in_the_pod() -> None:
     login = {"registry": "r", "username": "u", "password": "pa55word"}
     build = wanted(git_credentials=TOKEN, registry_credentials=login)
-    pod = manifest(build, ENGINE, "p")
+    pod = manifest(build, ENGINE, "p", "private")
     assert "t0ps3cret" not in json.dumps(pod)
     assert "pa55word" not in json.dumps(pod)
     pod["metadata"]["uid"] = "u-1"
@@ -92,7 +92,13 @@ def test_no_token_is_in_the_pod() -> None:
     assert made
     assert made["stringData"]["git-credential"] == "username=x-token\npassword=t0ps3cret\n"
     assert json.loads(made["stringData"]["registry-credentials"]) == login
+    assert made["metadata"]["name"] == "private"
     assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    _, builder = containers(pod)
+    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "git-credential")
+    assert volume["secret"]["secretName"] == "private"
+    (entry,) = (one for one in builder["env"] if one["name"] == "CONTAINER_ENGINE_REGISTRY_CREDENTIALS")
+    assert entry["valueFrom"]["secretKeyRef"]["name"] == "private"
 
 
 def test_without_tokens_there_is_no_secret() -> None:
