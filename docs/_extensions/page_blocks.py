@@ -5,6 +5,7 @@ from pathlib import Path
 from docutils import nodes
 from pages import placeholders
 from pages.blocks import Block, Kind, Page, tolerant_forms
+from pages.expected import FORMS
 from pages.placeholders import Placeholder
 from pages.tree import complaints, pages_in
 from sphinx.application import Sphinx
@@ -13,17 +14,6 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 logger = logging.getLogger(__name__)
-
-FORM_WORDS = {
-    "digest": "digests",
-    "time": "times",
-    "address": "addresses",
-    "suffix": "ends of pods' names",
-    "version": "versions",
-    "commit": "commits",
-    "built": "messages",
-    "age": "ages",
-}
 
 
 class Placeholders(SphinxDirective):
@@ -87,7 +77,7 @@ def _notes(block: Block) -> tuple[list[nodes.Node], list[nodes.Node]]:
             until = _literal(block.options["until"])
             return [], [nodes.Text("It goes on in the background. Continue when you see "), until, nodes.Text(".")]
         case Kind.OUTPUT if tolerant_forms(block):
-            words = [FORM_WORDS[form] for form in tolerant_forms(block)]
+            words = [FORMS[form].plural for form in tolerant_forms(block)]
             listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
             return [nodes.Text("It prints:")], [nodes.Text(f"Yours has other {listed}.")]
         case Kind.OUTPUT:

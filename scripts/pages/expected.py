@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from typing import NamedTuple
 
 ANY_LINES = "..."
 """A line of this alone stands for any number of lines, none as well."""
@@ -9,24 +10,35 @@ ANY_LINES = "..."
 # The letters Kubernetes makes names from (k8s.io/apimachinery/pkg/util/rand): no vowels, no 0, 1, 3.
 _NAME = "[bcdfghjklmnpqrstvwxz2456789]"
 
-FORMS: dict[str, str] = {
+
+class Form(NamedTuple):
+    """A text of this shape in the page stands for any text of this shape."""
+
+    plural: str
+    """What readers are told that theirs has others of."""
+    pattern: str
+
+
+FORMS = {
     # In this order: where two forms could begin at one place, the earlier one is taken.
-    "digest": r"sha256:[0-9a-f]{12,64}",
-    "time": (
+    "digest": Form("digests", r"sha256:[0-9a-f]{12,64}"),
+    "time": Form(
+        "times",
         r"(?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"
-        r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)"
+        r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)",
     ),
-    "address": (
+    "address": Form(
+        "addresses",
         r"(?:(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
-        r"|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}:?[0-9a-f]{0,4}(?![\w:]))"
+        r"|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}:?[0-9a-f]{0,4}(?![\w:]))",
     ),
-    "suffix": rf"(?<=\w)-(?:{_NAME}{{6,10}}-)?{_NAME}{{5}}(?![\w-])",
-    "version": r"(?<![\w.])v?\d+\.\d+(?:\.\d+)?(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?(?![\w.]*\d)",
-    "commit": r"(?<![0-9A-Za-z])[0-9a-f]{7,40}(?![0-9A-Za-z])",
-    "built": r"(?:Image built|Found built image)",
-    "age": r"(?<![\w.-])(?:\d+(?:\.\d+)?(?:ms|[dhms]))+(?![\w])",
+    "suffix": Form("ends of pods' names", rf"(?<=\w)-(?:{_NAME}{{6,10}}-)?{_NAME}{{5}}(?![\w-])"),
+    "version": Form("versions", r"(?<![\w.])v?\d+\.\d+(?:\.\d+)?(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?(?![\w.]*\d)"),
+    "commit": Form("commits", r"(?<![0-9A-Za-z])[0-9a-f]{7,40}(?![0-9A-Za-z])"),
+    "built": Form("messages", r"(?:Image built|Found built image)"),
+    "age": Form("ages", r"(?<![\w.-])(?:\d+(?:\.\d+)?(?:ms|[dhms]))+(?![\w])"),
 }
-"""The tolerant forms: a text of this shape in the page stands for any text of this shape.
+"""The tolerant forms.
 
 `age` durations as kubectl prints them, `address` of IPv4 or IPv6, `suffix` that Kubernetes gives to pods' names,
 `version` numbers, `commit` hashes, `digest` of an image, `time` in ISO 8601 or as `date` prints it, `built` whether
@@ -78,12 +90,12 @@ def _pattern(line: str, forms: list[str]) -> re.Pattern[str]:
     """A pattern for whole lines: `line` itself, tolerant where it shows one of `forms`."""
     if not forms:
         return re.compile(re.escape(line))
-    any_form = "|".join(f"(?P<{name}>{pattern})" for name, pattern in FORMS.items() if name in forms)
+    any_form = "|".join(f"(?P<{name}>{form.pattern})" for name, form in FORMS.items() if name in forms)
     parts, position = [], 0
     for found in re.finditer(rf"{any_form}|(?P<blanks> {{2,}})", line):
         parts.append(re.escape(line[position : found.start()]))
         kind = found.lastgroup or ""
-        parts.append(" {2,}" if kind == "blanks" else FORMS[kind])
+        parts.append(" {2,}" if kind == "blanks" else FORMS[kind].pattern)
         position = found.end()
     parts.append(re.escape(line[position:]))
     return re.compile("".join(parts))
