@@ -15,7 +15,6 @@ _QUESTIONS = {
     "objects.txt": ("kubectl", "get", "all,configmaps,networkpolicies,serviceaccounts,roles,rolebindings", "-o=wide"),
     "events.txt": ("kubectl", "get", "events", "--sort-by=.lastTimestamp", "-o=wide"),
     "pods.yaml": ("kubectl", "get", "pods", "-o=yaml"),
-    "describe.txt": ("kubectl", "describe", "pods"),
 }
 
 
@@ -27,7 +26,8 @@ def gather(cluster: Cluster, namespace: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     scope = f"--namespace={namespace}"
     for name, words in _QUESTIONS.items():
-        _write(folder / name, _answer(cluster, *words, scope))
+        answer = _answer(cluster, *words, scope)
+        _write(folder / name, masked(answer) if name.endswith(".yaml") else answer)
     for pod in _names(cluster, "kubectl", "get", "pods", "-o=jsonpath={.items[*].metadata.name}", scope):
         words = ("kubectl", "logs", pod, "--all-containers", "--prefix", "--tail=500", scope)
         _write(folder / f"log-{pod}.txt", _answer(cluster, *words))
@@ -56,6 +56,8 @@ def _mask(value: object) -> object:
         return value
     if value.get("kind") == "Secret":
         return {**value, **{key: MASK for key in ("data", "stringData") if key in value}}
+    if _SECRET_KEY.search(str(value.get("name"))) and isinstance(value.get("value"), str):
+        value = {**value, "value": MASK}  # an environment variable
     return {
         key: MASK if _SECRET_KEY.search(str(key)) and isinstance(item, str) and item else _mask(item)
         for key, item in value.items()

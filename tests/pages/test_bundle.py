@@ -39,5 +39,12 @@ def test_values_that_sound_secret_are_masked_and_others_kept() -> None:
     assert values["config"]["BinderHub"]["image_prefix"] == "registry/x-"
 
 
+def test_environment_that_sounds_secret_is_masked_and_other_kept() -> None:
+    env = [{"name": "API_TOKEN", "value": "hunter2"}, {"name": "API_URL", "value": "http://hub"}]
+    pod = {"kind": "Pod", "spec": {"containers": [{"name": "main", "env": env}]}}
+    (container,) = yaml.safe_load(masked(yaml.safe_dump(pod)))["spec"]["containers"]
+    assert [entry["value"] for entry in container["env"]] == [MASK, "http://hub"]
+
+
 def test_what_cannot_be_read_is_masked_whole() -> None:
     assert "hunter2" not in masked("password: [hunter2")
