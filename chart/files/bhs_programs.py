@@ -16,40 +16,47 @@ ANSWERS = ["cat"]
 AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
 """Where this is set, it is a file with certificates of authorities that fetching trusts beside those of its image."""
 
-# repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would. The file that
-# says how it ended lies beside what was fetched. git, requests and Python's own client each look into one file only.
+# repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would. How far it is
+# lies beside what is fetched: a file that is locked as long as this program runs, however it ends, and then one more.
+# git, requests and Python's own client each look into one file only for whom to trust.
 FETCH_PROGRAM = f"""
-import os, pathlib, sys
+import fcntl, os, pathlib, sys
 path, *arguments = sys.argv[1:]
 beside = pathlib.Path(path).parent
-try:
-    if {AUTHORITIES!r} in os.environ:
-        own = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
-        found = [file.read_bytes() for file in (own, pathlib.Path(os.environ[{AUTHORITIES!r}])) if file.exists()]
-        trusted = beside / "authorities.crt"
-        trusted.write_bytes(b"\\n".join(found))
-        os.environ.update(dict.fromkeys(("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(trusted)))
-    from repo2docker.__main__ import make_r2d
-    app = make_r2d(["--no-build", *arguments])
-    app.initialize()
-    app.fetch(app.repo, app.ref, path)
-except BaseException:
-    (beside / "failed").touch()
-    raise
+lock = open(beside / "begins", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+(beside / "begins").rename(beside / "fetching")
+if {AUTHORITIES!r} in os.environ:
+    own = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+    found = [file.read_bytes() for file in (own, pathlib.Path(os.environ[{AUTHORITIES!r}])) if file.exists()]
+    trusted = beside / "authorities.crt"
+    trusted.write_bytes(b"\\n".join(found))
+    os.environ.update(dict.fromkeys(("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(trusted)))
+from repo2docker.__main__ import make_r2d
+app = make_r2d(["--no-build", *arguments])
+app.initialize()
+app.fetch(app.repo, app.ref, path)
 (beside / "fetched").touch()
 sys.stdout.flush()
 print({END!r}, file=sys.stderr, flush=True)
 """
 
-# The first argument is the engine's command around `ANSWERS`, as JSON; the others are repo2docker's. After a fetch that
-# failed the exit code is 1: that container's own says more.
+# The first argument is the engine's command around `ANSWERS`, as JSON; the others are repo2docker's. Where the other
+# program has ended without a repository the exit code is 1: that container's own says more.
 BUILD_PROGRAM = f"""
-import json, pathlib, subprocess, sys, time
+import fcntl, json, pathlib, subprocess, sys, time
 command, path, *sys.argv = sys.argv[1:]
 from repo2docker.__main__ import main
 beside = pathlib.Path(path).parent
+def ended():
+    try:
+        with open(beside / "fetching") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+    except (FileNotFoundError, BlockingIOError):
+        return False
 while not (beside / "fetched").exists():
-    if (beside / "failed").exists():
+    if ended() and not (beside / "fetched").exists():
         sys.exit(1)
     time.sleep(0.02)
 engine = subprocess.Popen(json.loads(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -19,6 +19,9 @@ class App:
     def fetch(self, repo, ref, path):
         if "--broken" in sys.argv:
             sys.exit(3)
+        if "--endless" in sys.argv:
+            pathlib.Path("endless").touch()
+            time.sleep(600)
         pathlib.Path(path).mkdir()
         trusted = {name: os.environ.get(name) for name in ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
         print(json.dumps(trusted), flush=True)
@@ -86,6 +89,20 @@ def test_the_builder_ends_as_repo2docker_does(source: Path, option: str, code: i
 def test_what_cannot_be_fetched_is_not_built(source: Path) -> None:
     builder = build(source, "--ref=1")
     assert ended(start(source, FETCH_PROGRAM, str(source), "--broken")) == (3, "", "")
+    assert ended(builder) == (1, "", "")
+
+
+def test_who_fetches_can_be_killed(source: Path) -> None:
+    """For its memory, say: nobody but the kernel tells the builder."""
+    builder = build(source, "--ref=1")
+    fetch = start(source, FETCH_PROGRAM, str(source), "--endless")
+    while not (source.parent / "endless").exists():
+        assert fetch.poll() is None
+        time.sleep(0.02)
+    with pytest.raises(subprocess.TimeoutExpired):
+        builder.wait(0.5)
+    fetch.kill()
+    fetch.communicate()
     assert ended(builder) == (1, "", "")
 
 
