@@ -56,7 +56,8 @@ FAULTS = {
     "BHS107": Fault(
         "The certificate of the repository's host is not trusted",
         "The certificate of the host of {repo} is not trusted: {detail}",
-        "Give the certificate of the authority that signed it in certificateAuthorities.",
+        "Give the certificate of the authority that signed it in certificateAuthorities; one that has expired, or is"
+        " for another name, has to be replaced on the host.",
     ),
     # The build image
     "BHS201": Fault(

@@ -67,7 +67,7 @@ class Maker:
                 joined = self.joinable()
                 if joined:
                     self.pod = joined
-                    await self._complete()
+                    await self._make_secret()
                     return None
                 name = await self._free_name()
                 pod = manifest(
@@ -79,7 +79,11 @@ class Maker:
                     preferred=self._prefer(),
                 )
                 self.pod = await self._cluster.create_pod(pod)
-                await self._make_secret()
+                try:
+                    await self._make_secret()
+                except Refused:
+                    await self._cluster.delete_pod(self.pod)
+                    raise
                 return None
             except Refused as refused:
                 waited = time.monotonic() - since
@@ -117,16 +121,10 @@ class Maker:
         await asyncio.sleep(1)
 
     async def _make_secret(self) -> None:
-        made = secret(self._wanted, self.pod)
-        if made:
-            try:
-                await self._cluster.request("POST", self._cluster.path("secrets"), None, made)
-            except Refused:
-                await self._cluster.delete_pod(self.pod)
-                raise
+        """The pod's own Secret, by whoever is first.
 
-    async def _complete(self) -> None:
-        """Who made the pod may not have come to make its Secret: this process, without answer, or one that ended."""
+        Who made the pod may not have come to it: this process, without answer, or one that ended.
+        """
         made = secret(self._wanted, self.pod)
         if made:
             try:

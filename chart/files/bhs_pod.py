@@ -42,7 +42,7 @@ class Wanted:
     git_credentials: str = ""
     registry_credentials: Json = field(default_factory=dict)
     authorities: str = ""
-    """A ConfigMap with certificates, in its key `authorities.crt`, that fetching trusts beside the image's own."""
+    """The name of a ConfigMap whose key `authorities.crt` has certificates that fetching trusts, or nothing."""
     push_secret: str = ""
     push_secret_key: str = "config.json"  # noqa: S105 - the name of a key
     extra_env: list[Json] = field(default_factory=list)
@@ -74,12 +74,12 @@ def lock_name(wanted: Wanted, engine: Engine) -> str:
 
 
 def manifest(
-    wanted: Wanted, engine: Engine, name: str, private: str = "", *, node: str = "", preferred: str = ""
+    wanted: Wanted, engine: Engine, name: str, secret_name: str = "", *, node: str = "", preferred: str = ""
 ) -> Json:
     """The pod. `node` is the only one it may run on, `preferred` the one that it should, if they are not empty.
 
-    `private` names the Secret of this build alone, which is no older one's: that of a pod which had this name before
-    stays until Kubernetes collects it.
+    `secret_name` is that of this build's own Secret. No earlier pod's Secret may have it: that stays after its pod,
+    until Kubernetes collects it.
     """
     # The label keeps the URL that repo2docker would write for a repository that it fetched itself.
     options = [*wanted.repo2docker[1:], "--label", f"repo2docker.repo={wanted.repo}"]
@@ -108,15 +108,17 @@ def manifest(
         "volumeMounts": [source, *parts.mounts, *wanted.extra_mounts],
     }
     if wanted.git_credentials:
-        volumes.append(_secret_volume("git-credential", private, "git-credential", "credential"))
+        volumes.append(_secret_volume("git-credential", secret_name, "git-credential", "credential"))
         fetch["volumeMounts"].append({"name": "git-credential", "mountPath": "/run/git-credential", "readOnly": True})
         fetch["env"] += _git_config(wanted.repo)
     if wanted.authorities:
-        volumes.append({"name": "authorities", "configMap": {"name": wanted.authorities}})
-        fetch["volumeMounts"].append({"name": "authorities", "mountPath": AUTHORITIES_FOLDER, "readOnly": True})
+        # Optional: where it was taken away meanwhile, the fetch says what is missing, and no pod hangs.
+        authorities = {"name": wanted.authorities, "optional": True}
+        volumes.append({"name": "git-authorities", "configMap": authorities})
+        fetch["volumeMounts"].append({"name": "git-authorities", "mountPath": AUTHORITIES_FOLDER, "readOnly": True})
         fetch["env"].append({"name": AUTHORITIES, "value": f"{AUTHORITIES_FOLDER}/authorities.crt"})
     if wanted.registry_credentials:
-        login = {"secretKeyRef": {"name": private, "key": "registry-credentials"}}
+        login = {"secretKeyRef": {"name": secret_name, "key": "registry-credentials"}}
         build["env"].append({"name": "CONTAINER_ENGINE_REGISTRY_CREDENTIALS", "valueFrom": login})
     elif wanted.push_secret:
         volumes.append(_secret_volume("docker-config", wanted.push_secret, wanted.push_secret_key, "config.json"))
@@ -131,7 +133,7 @@ def manifest(
     labels = {"name": name, "component": COMPONENT, OWNER_LABEL: wanted.owner}
     annotations = {"binder-repo": wanted.repo, "binder-ref": wanted.ref, "binder-image": wanted.image_name}
     if wanted.git_credentials or wanted.registry_credentials:
-        annotations[SECRET_ANNOTATION] = private
+        annotations[SECRET_ANNOTATION] = secret_name
     return {
         "apiVersion": "v1",
         "kind": "Pod",

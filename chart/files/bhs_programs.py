@@ -18,7 +18,7 @@ AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
 
 # repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would. How far it is
 # lies beside what is fetched: a file that is locked as long as this program runs, however it ends, and then one more.
-# git, requests and Python's own client each look into one file only for whom to trust.
+# git, requests and Python's own client each look into one file only for whom to trust, perhaps one that somebody named.
 FETCH_PROGRAM = f"""
 import fcntl, os, pathlib, sys
 path, *arguments = sys.argv[1:]
@@ -27,11 +27,14 @@ lock = open(beside / "begins", "w")
 fcntl.flock(lock, fcntl.LOCK_EX)
 (beside / "begins").rename(beside / "fetching")
 if {AUTHORITIES!r} in os.environ:
-    own = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
-    found = [file.read_bytes() for file in (own, pathlib.Path(os.environ[{AUTHORITIES!r}])) if file.exists()]
+    import ssl
+    names = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+    named = [os.environ.get(name) for name in (*names, {AUTHORITIES!r})]
+    own = [ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"]
+    files = dict.fromkeys(pathlib.Path(one).resolve() for one in own + named if one)
     trusted = beside / "authorities.crt"
-    trusted.write_bytes(b"\\n".join(found))
-    os.environ.update(dict.fromkeys(("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(trusted)))
+    trusted.write_bytes(b"\\n".join(file.read_bytes() for file in files if file.is_file()))
+    os.environ.update(dict.fromkeys(names, str(trusted)))
 from repo2docker.__main__ import make_r2d
 app = make_r2d(["--no-build", *arguments])
 app.initialize()

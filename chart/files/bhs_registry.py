@@ -33,6 +33,11 @@ class ServiceDockerRegistry(DockerRegistry):
 
     _wants_basic = Bool(False, help="Whether it has asked for that: the next question brings the login along.")
 
+    def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
+        """Made by BinderHub when it starts."""
+        super().__init__(**traits)
+        self._login_is_the_files = bool(self.login_file) and self._login_of_file() == self._login_at_start()
+
     @default("auth_config_url")
     def _default_auth_config_url(self) -> str:
         """The key in docker's config: the URL, host:port, or the host, whichever is there."""
@@ -57,10 +62,16 @@ class ServiceDockerRegistry(DockerRegistry):
             self.log.warning("The registry did not say whether %s:%s is there: %s", image, tag, wrong)
         return None
 
+    def _login_at_start(self) -> tuple[str, str]:
+        return str(self.username), str(self.password)
+
+    def _login_of_file(self) -> tuple[str, str]:
+        return read(Path(self.login_file), self.login_key) or ("", "")
+
     def _renew_login(self) -> None:
-        """Take the login that the file has by now: a Secret that is mounted changes with the Secret."""
-        if self.login_file:
-            self.username, self.password = read(Path(self.login_file), self.login_key) or ("", "")
+        """Take the login that the file has by now, as a mounted Secret's changes; but not in place of another one."""
+        if self._login_is_the_files:
+            self.username, self.password = self._login_of_file()
 
     async def _manifest(self, url: str, image: str) -> Any:  # noqa: ANN401
         headers = {"Accept": ACCEPT, **({"Authorization": self._basic()} if self._wants_basic else {})}

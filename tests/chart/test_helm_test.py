@@ -2,15 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from contract.service import free_port
 from machine.paths import CHART
 from machine.problem import Problem
 from values.rendering import Chart, Object, Objects
@@ -28,10 +31,10 @@ class BinderHub:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     port: int = 0
 
-    def test(self, **environment: str) -> tuple[int, list[str]]:
-        """Run the program: its exit code and what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
+    def start(self, program: str = PROGRAM, **environment: str) -> subprocess.Popen[str]:
+        """The program, which runs."""
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
             env={
                 "PATH": os.environ["PATH"],
                 "BINDERHUB": f"http://127.0.0.1:{self.port}/b",
@@ -40,18 +43,26 @@ class BinderHub:
                 "http_proxy": "http://127.0.0.1:1",
                 **environment,
             },
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=60,
         )
-        assert done.stderr == ""
-        return done.returncode, done.stdout.splitlines()
+
+    def test(self, program: str = PROGRAM, **environment: str) -> tuple[int, list[str]]:
+        """Run the program: its exit code and what it printed."""
+        return ended(self.start(program, **environment))
 
 
-@pytest.fixture
-def binderhub() -> Iterator[BinderHub]:
-    found = BinderHub()
+def ended(program: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    """Its exit code and what it printed since it was last read."""
+    out, err = program.communicate(timeout=60)
+    assert err == ""
+    return program.returncode, out.splitlines()
+
+
+@contextmanager
+def listening(found: BinderHub) -> Iterator[None]:
+    """Have it answer at its port, or at one of its own if that is 0."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -66,14 +77,20 @@ def binderhub() -> Iterator[BinderHub]:
         def log_message(self, *_: Any) -> None:
             """Be silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", found.port), Handler) as server:
+        found.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def binderhub() -> Iterator[BinderHub]:
+    found = BinderHub()
+    with listening(found):
+        yield found
 
 
 def test_an_image_passes(binderhub: BinderHub) -> None:
@@ -126,10 +143,23 @@ def test_no_answer_fails(binderhub: BinderHub, status: int, sentence: str) -> No
     assert (code, lines[-1]) == (1, f"The test failed. {sentence}")
 
 
-def test_nobody_there_fails(binderhub: BinderHub) -> None:
-    code, lines = binderhub.test(BINDERHUB="http://127.0.0.1:1")
+def test_nobody_there_fails() -> None:
+    patience = "PATIENCE_SECONDS = 30.0"
+    assert patience in PROGRAM
+    code, lines = BinderHub(port=free_port()).test(PROGRAM.replace(patience, "PATIENCE_SECONDS = 1.0"))
     assert code == 1
     assert lines[-1].startswith("The test failed. BinderHub could not be heard: ")
+
+
+def test_a_policy_that_lets_it_in_may_take_hold_later() -> None:
+    found = BinderHub(events=[{"phase": "ready", "imageName": "r/i:1"}])
+    with socket.create_server(("127.0.0.1", 0)) as refuses:
+        found.port = refuses.getsockname()[1]
+        program = found.start()
+        refuses.accept()[0].close()
+    with listening(found):
+        code, lines = ended(program)
+    assert (code, lines[-1]) == (0, "The test passed: r/i:1 is built.")
 
 
 # Its pod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import trustme
 from executor.git_servers import serving
-from faults.release import WAY_TO_THIS_MACHINE, Release, released
+from faults.release import WAY_TO_THIS_MACHINE, Release, released, values
 from firstimage.target import Target
 from lab.layout import GATEWAY
 
@@ -45,14 +45,10 @@ def shared(cluster: Target) -> Iterator[Release]:
 
 def test_a_host_that_is_not_trusted_is_a_reason(shared: Release, host: Host) -> None:
     """A commit is not asked for by BinderHub itself, so that it is the build pod that finds out."""
-    shared.install()
-    with shared.reached() as release:
+    with values(shared, {}) as release:
         release.answer(host.url, host.commit).failed("BHS107")
-        release.nothing_left()
 
 
 def test_one_value_has_binderhub_and_build_pods_trust_it(shared: Release, host: Host) -> None:
-    shared.install({"certificateAuthorities": {"git": host.authority}})
-    with shared.reached() as release:
+    with values(shared, {"certificateAuthorities": {"git": host.authority}}) as release:
         assert release.answer(host.url, "main").end["phase"] == "ready"
-        release.nothing_left()

@@ -59,7 +59,7 @@ class Registry:
 @contextmanager
 def serving(folder: Path, storage: Path, auth: dict[str, Any], address: str = "127.0.0.1") -> Iterator[Registry]:
     """A registry with its files in `folder` and its images in `storage`; `auth` is that of its configuration."""
-    host = f"{address}:{free_port()}"
+    host = f"{address}:{free_port(address)}"
     config = {
         "version": 0.1,
         "log": {"level": "error"},

@@ -58,9 +58,9 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"waited {PATIENCE_SECONDS:.0f} s for: {what}")
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port of this machine's `address` that nobody listens on."""
+    with socket.create_server((address, 0)) as server:
         port: int = server.getsockname()[1]
         return port
 

@@ -152,6 +152,16 @@ def test_a_pod_whose_secret_was_not_made_gets_it(setting: Setting) -> None:
     assert secrets(setting) == belongs
 
 
+@pytest.mark.parametrize("extra_config", [TOKEN], indirect=True)
+def test_a_secret_that_another_replica_made_first_serves(setting: Setting) -> None:
+    setting.proxy.twice = "/secrets"
+    with setting.build() as stream:
+        pod, _ = setting.start()
+        setting.finish(pod)
+        assert stream.rest()[-1]["phase"] == "ready"
+    assert setting.proxy.asked.count(("POST", setting.namespace.path("pods"))) == 1
+
+
 @pytest.mark.parametrize("other", ["binder-repo", "binder-ref", "binder-image"])
 def test_a_running_pod_of_the_same_name_that_builds_something_else_is_not_joined(setting: Setting, other: str) -> None:
     ref = new_ref()

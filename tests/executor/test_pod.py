@@ -59,11 +59,12 @@ def test_authorities_are_for_fetching_alone() -> None:
     pod = manifest(wanted(authorities="authorities"), ENGINE, "p")
     kubernetes_validate.validate(pod, "1.34", strict=True)
     fetch, build = containers(pod)
-    assert mounts(fetch) == {"source", "authorities"}
-    assert "authorities" not in mounts(build)
-    assert {"name": "authorities", "configMap": {"name": "authorities"}} in pod["spec"]["volumes"]
+    assert mounts(fetch) == {"source", "git-authorities"}
+    assert "git-authorities" not in mounts(build)
+    given = {"name": "authorities", "optional": True}
+    assert {"name": "git-authorities", "configMap": given} in pod["spec"]["volumes"]
     (file,) = (entry["value"] for entry in fetch["env"] if entry["name"] == AUTHORITIES)
-    (mount,) = (one for one in fetch["volumeMounts"] if one["name"] == "authorities")
+    (mount,) = (one for one in fetch["volumeMounts"] if one["name"] == "git-authorities")
     assert file == f"{mount['mountPath']}/authorities.crt"
 
 

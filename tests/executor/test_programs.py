@@ -110,12 +110,27 @@ OWN = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def test_authorities_are_trusted_beside_those_of_the_image(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = source.parent / "given"
+    given, named = source.parent / "given", source.parent / "named"
     given.write_text("of the Git host\n")
+    named.write_text("named by somebody\n")
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(named))
     monkeypatch.setenv(AUTHORITIES, str(given))
     _, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
     (file,) = set(json.loads(out).values())
-    assert Path(file).read_bytes() == OWN.read_bytes() + b"\nof the Git host\n"
+    trusted = Path(file).read_bytes()
+    assert OWN.read_bytes() in trusted
+    assert trusted.endswith(b"\nnamed by somebody\n\nof the Git host\n")
+
+
+def test_authorities_that_were_taken_away_meanwhile_are_no_failure(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTHORITIES, str(source.parent / "none"))
+    code, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
+    (file,) = set(json.loads(out).values())
+    assert (code, OWN.read_bytes() in Path(file).read_bytes()) == (0, True)
 
 
 def test_without_authorities_the_image_decides_whom_to_trust(source: Path) -> None:

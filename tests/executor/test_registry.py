@@ -74,7 +74,7 @@ def test_a_login_in_a_secret_is_renewed_without_a_restart(
 
     write("expired")
     more = (
-        f"c.DockerRegistry.url = {registry.url!r}\n"
+        f"c.DockerRegistry.update(url={registry.url!r}, username={USER!r}, password='expired')\n"
         f"c.ServiceDockerRegistry.update(login_file={str(file)!r}, login_key={registry.host!r})"
     )
     with running(binderhub, tmp_path, config(registry, more)) as service:
@@ -85,6 +85,21 @@ def test_a_login_in_a_secret_is_renewed_without_a_restart(
         assert [event["message"] for event in ask(service, ref)] == ["Done! Found built image\n"]
         file.write_text("broken")
         assert [event["message"] for event in ask(service, ref)][-1] == "Done! Image built\n"
+
+
+def test_another_login_than_the_secrets_stays(
+    binderhub: Installed,
+    registry: Registry,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """`extraConfig` comes last."""
+    file = tmp_path / "login.json"
+    file.write_text(json.dumps({"auths": {registry.host: {"username": USER, "password": "expired"}}}))
+    more = f"{login(registry)}\nc.ServiceDockerRegistry.update(login_file={str(file)!r}, login_key={registry.host!r})"
+    with running(binderhub, tmp_path, config(registry, more)) as service:
+        ref, image, tag = built(service)
+        registry.push(image, tag, MANIFEST)
+        assert [event["message"] for event in ask(service, ref)] == ["Done! Found built image\n"]
 
 
 def test_a_registry_that_wants_a_login_is_asked_once_where_that_is_known(

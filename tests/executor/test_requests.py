@@ -332,12 +332,24 @@ def test_a_daemon_that_is_killed_for_its_memory(setting: Setting) -> None:
         ("fatal: could not read Username for 'https://git.example': terminal prompts disabled", "BHS104"),
         ("fatal: unable to access 'https://git.example/': Could not resolve host: git.example", "BHS105"),
         ("Failed to check out ref 1234", "BHS106"),
-        # git with OpenSSL, and Debian's, with GnuTLS
+        # git with OpenSSL, and Debian's, with GnuTLS: of Debian 12, and of 13
         (
             "fatal: unable to access 'https://git.example/': SSL certificate problem: unable to get local issuer",
             "BHS107",
         ),
-        ("fatal: unable to access 'https://git.example/': server certificate verification failed.", "BHS107"),
+        (
+            "fatal: unable to access 'https://git.example/': server certificate verification failed. CAfile: none",
+            "BHS107",
+        ),
+        (
+            "fatal: unable to access 'https://g.example/': server verification failed: certificate signer not trusted.",
+            "BHS107",
+        ),
+        (
+            "fatal: unable to access 'https://git.example/': SSL: certificate subject name (other) does not match"
+            " target hostname 'git.example'",
+            "BHS107",
+        ),
         ("fatal: something else", "BHS103"),
     ],
 )

@@ -1,5 +1,7 @@
 """Faults of the daemon: lost, its disk full, or its memory."""
 
+import json
+
 import pytest
 from contract.service import until
 from faults.processes import daemons, end_first
@@ -30,8 +32,17 @@ def test_5_a_daemon_that_is_deleted_during_the_build(release: Release) -> None:
 
 
 def test_5_a_build_waits_for_a_daemon_that_comes(release: Release) -> None:
-    release.delete("pod", f"--selector={DAEMONS}", "--grace-period=1", "--wait=false")
-    assert release.answer("one-file").end["phase"] == "ready"
+    nowhere(release, "yes")
+    until(lambda: not release.pods(DAEMONS), "the daemons to be gone")
+    answer = release.answer_while("one-file", "Waiting for the daemon: ", lambda: nowhere(release, None))
+    assert answer.end["phase"] == "ready"
+
+
+def nowhere(release: Release, label: str | None) -> None:
+    """Have the daemons want a label that no node has, or no longer."""
+    change = {"spec": {"template": {"spec": {"nodeSelector": {"nowhere": label}}}}}
+    patch = ["patch", f"--namespace={release.namespace}", "daemonset", "docker-api", f"--patch={json.dumps(change)}"]
+    release.target.run(release.target.kubectl, *patch)
 
 
 def test_16_the_daemons_disk_is_full(release: Release) -> None:

@@ -53,7 +53,7 @@ def test_17_a_host_that_wants_a_login(release: Release) -> None:
 
 
 def test_17_a_host_that_cannot_be_reached(release: Release) -> None:
-    url = f"http://{GATEWAY}:{free_port()}/group/project.git"
+    url = f"http://{GATEWAY}:{free_port(GATEWAY)}/group/project.git"
     branch = release.answer(url, "main")
     assert branch.end["phase"] == "failed"
     assert "Error resolving ref" in branch.end["message"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.service import answers, free_port, until
+from contract.service import PATIENCE_SECONDS, answers, free_port, until
 from hub.people import CONFIG, People
 
 
@@ -35,17 +35,24 @@ class Hub:
 def running(python: Path, folder: Path) -> Iterator[Hub]:
     """A JupyterHub of this interpreter's packages, with its log in `folder`."""
     people, address = People(), f"http://127.0.0.1:{free_port()}"
-    with (folder / "jupyterhub.log").open("wb") as log:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")}
+    log = folder / "jupyterhub.log"
+    with log.open("wb") as output:
         server = subprocess.Popen(
             [python, "-m", "jupyterhub", f"--config={CONFIG}"],
-            env={**os.environ, **people.environment(address)},
+            env={**inherited, **people.environment(address)},
             cwd=folder,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
         )
+
+    def listens() -> bool:
+        assert server.poll() is None, f"JupyterHub ended:\n{log.read_text()}"
+        return answers(f"{address}/hub/api/")
+
     try:
-        until(lambda: answers(f"{address}/hub/api/"), "JupyterHub")
+        until(listens, "JupyterHub to listen")
         yield Hub(f"{address}/hub/api", people)
     finally:
         server.terminate()
-        server.wait()
+        server.wait(PATIENCE_SECONDS)

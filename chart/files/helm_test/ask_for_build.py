@@ -7,6 +7,7 @@ JUPYTERHUB_API_TOKEN is a token that may build, where one is needed.
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.error import HTTPError
@@ -15,6 +16,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 SILENCE_SECONDS = 120.0
 """BinderHub sends a line every 25 s, if only to keep the connection."""
+PATIENCE_SECONDS = 30.0
+"""A network policy that lets this pod in takes hold some time after the pod has begun."""
 
 
 def events(url: str, token: str) -> Iterator[dict[str, Any]]:
@@ -22,11 +25,25 @@ def events(url: str, token: str) -> Iterator[dict[str, Any]]:
     request = Request(url, headers={"Accept": "text/event-stream"})  # noqa: S310 - made below
     if token:
         request.add_header("Authorization", f"token {token}")
-    # No proxy of the environment: BinderHub is in the cluster.
-    with build_opener(ProxyHandler({})).open(request, timeout=SILENCE_SECONDS) as stream:
+    with opened(request) as stream:
         for line in stream:
             if line.startswith(b"data:"):
                 yield json.loads(line.removeprefix(b"data:"))
+
+
+def opened(request: Request) -> Any:  # noqa: ANN401 - what urllib gives
+    """The answer, as soon as there is one; raises OSError when that takes too long, and HTTPError for a refusal."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            # No proxy of the environment: BinderHub is in the cluster.
+            return build_opener(ProxyHandler({})).open(request, timeout=SILENCE_SECONDS)
+        except HTTPError:
+            raise
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
 
 
 def verdict(url: str, token: str) -> tuple[str, bool]:
