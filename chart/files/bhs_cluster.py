@@ -202,9 +202,11 @@ class Cluster:
             self._tell()
 
     def _keep(self, event: Json) -> None:
-        # Users' pods may live in the same namespace: of their events nothing is kept.
-        name = event["involvedObject"].get("name", "")
-        if name.startswith("build-"):
+        # Users' pods may live in the same namespace: of their events nothing is kept. Nor of what is said of a pod when
+        # it is gone: the API server deletes events an hour later.
+        about = event["involvedObject"]
+        name = about.get("name", "")
+        if name.startswith("build-") and about.get("uid") not in self._gone:
             self._events.setdefault(name, {})[event["metadata"]["name"]] = event
 
     def _list_daemons(self, pods: list[Json]) -> None:

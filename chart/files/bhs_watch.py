@@ -75,7 +75,7 @@ class Watch:
 
     def _list(self) -> None:
         answer = self._api.request("GET", self._path, self._query)
-        self._listed(answer.get("items") or [])
+        self._listed([_short(found) for found in answer.get("items") or []])
         self._version = str(answer["metadata"]["resourceVersion"])
 
     def _follow(self) -> None:
@@ -94,7 +94,13 @@ class Watch:
                     raise Refused(int(found.get("code") or 410), str(found.get("reason")), str(found.get("message")))
                 self._version = str(found["metadata"]["resourceVersion"])
                 if event["type"] != "BOOKMARK":
-                    self._changed(event["type"], found)
+                    self._changed(event["type"], _short(found))
+
+
+def _short(found: Json) -> Json:
+    """Without the notes on who set which field: nobody reads them here, and they are a third of an object."""
+    found["metadata"].pop("managedFields", None)
+    return found
 
 
 def _objects(pieces: Iterator[bytes]) -> Iterator[Json]:

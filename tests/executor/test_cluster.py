@@ -9,6 +9,13 @@ from bhs_cluster import Cluster
 POD = {"metadata": {"name": "build-x", "uid": "1"}}
 
 
+KILLING = {
+    "metadata": {"name": "build-x.1"},
+    "involvedObject": {"kind": "Pod", "name": "build-x", "uid": "1"},
+    "reason": "Killing",
+}
+
+
 class Overtaken:
     """An API whose answer to a new pod comes after the watch has shown all of the pod's life."""
 
@@ -32,3 +39,19 @@ def test_a_pod_that_is_gone_before_its_making_is_answered_is_gone() -> None:
         assert api.cluster.last_of(POD) is POD
 
     asyncio.run(make())
+
+
+def test_what_is_said_of_a_pod_that_is_gone_is_not_kept() -> None:
+    """The kubelet says that it kills a pod's containers after the pod is deleted."""
+
+    async def see() -> None:
+        cluster = Cluster(Overtaken(), asyncio.get_running_loop(), "ns", "owner")  # type: ignore[arg-type]
+        cluster._change_pod("ADDED", POD)
+        cluster._change_event("ADDED", KILLING)
+        assert cluster.events_of(POD) == [KILLING]
+        cluster._change_pod("DELETED", POD)
+        assert cluster.events_of(POD) == []
+        cluster._change_event("MODIFIED", KILLING)
+        assert cluster.events_of(POD) == []
+
+    asyncio.run(see())
