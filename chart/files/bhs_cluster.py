@@ -170,7 +170,7 @@ class Cluster:
     def _change_pod(self, kind: str, pod: Json) -> None:
         if kind == "DELETED":
             self._forget(pod)
-            self._gone[pod["metadata"]["uid"]] = pod
+            self._gone[pod["metadata"]["uid"]] = _rest(pod)
             if len(self._gone) > GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
         else:
@@ -228,6 +228,14 @@ class Cluster:
         elif not (held and ready(held) and not ready(pod) and held["metadata"]["uid"] != pod["metadata"]["uid"]):
             self.daemons[where] = pod
         self._tell()
+
+
+def _rest(pod: Json) -> Json:
+    """A pod that is gone, without most of its spec, the larger part: what is asked of it is how it ended, and where."""
+    spec = pod.get("spec") or {}
+    kept: Json = {key: spec[key] for key in ("nodeName", "activeDeadlineSeconds") if key in spec}
+    kept["containers"] = [{"image": one["image"]} for one in spec.get("containers") or []]
+    return {**pod, "spec": kept}
 
 
 def _say(words: str) -> None:

@@ -5,9 +5,16 @@ import threading
 from typing import Any
 
 from bhs_cluster import Cluster
+from bhs_faults import Failure
+from bhs_sight import Broken
+from bhs_state import deleted
 
-POD = {"metadata": {"name": "build-x", "uid": "1"}}
-
+STATUS = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+POD: dict[str, Any] = {
+    "metadata": {"name": "build-x", "uid": "1"},
+    "spec": {"nodeName": "node7", "containers": [{"image": "i", "command": ["c"]}], "volumes": [{"name": "v"}]},
+    "status": STATUS,
+}
 
 KILLING = {
     "metadata": {"name": "build-x.1"},
@@ -36,7 +43,9 @@ def test_a_pod_that_is_gone_before_its_making_is_answered_is_gone() -> None:
         api.cluster = Cluster(api, asyncio.get_running_loop(), "ns", "owner")  # type: ignore[arg-type]
         assert await api.cluster.create_pod(POD) == POD
         assert api.cluster.pods == {}
-        assert api.cluster.last_of(POD) is POD
+        last = api.cluster.last_of({"metadata": POD["metadata"]})
+        assert deleted(last) == Broken(Failure("BHS702", {"node": "node7", "detail": STATUS["message"]}))
+        assert "volumes" not in last["spec"]
 
     asyncio.run(make())
 
