@@ -14,8 +14,9 @@ from bhs_faults import Failure
 from bhs_make import Maker
 from bhs_pod import Wanted
 
-LINGER_SECONDS = 3.0
-"""An ended pod stays so long, for another replica that reads its log."""
+LINGER_SECONDS = 5.0
+"""An ended pod stays so long: for another replica that reads its log, and so that builds that end a little later need
+not share the node with its removal."""
 
 
 class Slots(Protocol):
