@@ -2,9 +2,9 @@
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from commands.test import OPTIONS
 from firstimage import target
 from firstimage.target import Target
 from lab import cluster as lab
@@ -13,17 +13,8 @@ from lab.wheel import check_wheel
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("binderhub-service")
-    group.addoption("--context", help="a kubeconfig context to run on instead of the local cluster")
-    group.addoption("--registry", help="with --context: the registry to push to, HOST[/PATH]")
-    group.addoption("--repository", help="with --context: the Git repository to build; a public one by default")
-    group.addoption(
-        "--values", action="append", default=[], type=Path, help="with --context: values for the chart there"
-    )
-    group.addoption("--binderhub-wheel", type=Path, help="a wheel of the real BinderHub, in place of the stand-in")
-    group.addoption("--binderhub-python", type=Path, help="the interpreter that BinderHub's process runs on in tests")
-    group.addoption(
-        "--kubernetes-client", help="the kubernetes client that it has there: one of tests/contract/clients"
-    )
+    for name, how in OPTIONS.items():
+        group.addoption(name, **how)
 
 
 def pytest_configure() -> None:

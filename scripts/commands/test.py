@@ -3,10 +3,43 @@
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from machine.paths import CLONE
 
 FORWARDS = True
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--context": {
+        "metavar": "NAME",
+        "help": "run on the cluster of this kubeconfig context; tests of the local one are skipped",
+    },
+    "--registry": {"metavar": "HOST[/PATH]", "help": "with --context: the registry to push to"},
+    "--repository": {"metavar": "URL", "help": "with --context: the Git repository to build; a public one by default"},
+    "--values": {
+        "metavar": "FILE",
+        "type": Path,
+        "action": "append",
+        "default": [],
+        "help": "with --context: values that the chart needs there; may be repeated",
+    },
+    "--binderhub-wheel": {
+        "metavar": "FILE",
+        "type": Path,
+        "help": "a wheel of the real BinderHub, in place of the stand-in",
+    },
+    "--binderhub-python": {
+        "metavar": "FILE",
+        "type": Path,
+        "help": "the interpreter that BinderHub's process runs on in tests",
+    },
+    "--kubernetes-client": {
+        "metavar": "VERSION",
+        "help": "the kubernetes client that it has there: one of tests/contract/clients",
+    },
+}
+"""What tests/conftest.py adds to pytest, and this script too: pytest alone would take an option's value for a test."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -15,25 +48,21 @@ def parser() -> argparse.ArgumentParser:
         prog="scripts/test",
         description="Run the tests. The local cluster is raised when the first test asks for it, and removed at the "
         "end unless it ran before. All further arguments go to pytest: ./scripts/test tests/chart -k labels",
-        epilog="With --context, the tests that install the chart need --registry HOST/PATH and, in the environment, "
-        "REGISTRY_USERNAME and REGISTRY_PASSWORD; --values FILE adds what the chart needs there, "
-        "--repository URL is what is built.",
+        epilog="With --context, the tests that install the chart need --registry and, in the environment, "
+        "REGISTRY_USERNAME and REGISTRY_PASSWORD.",
         allow_abbrev=False,
     )
-    options.add_argument(
-        "--context",
-        metavar="NAME",
-        help="run on the cluster of this kubeconfig context; tests of the local one are skipped",
-    )
+    for name, how in OPTIONS.items():
+        options.add_argument(name, **how)
     return options
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise Problem where this machine cannot have the local cluster."""
+    """Raise Problem where this machine cannot have the local cluster, or the wheel is not BinderHub's."""
     if not options.context:
         from lab import preconditions
 
-        preconditions.check()
+        preconditions.check(options.binderhub_wheel)
 
 
 def packages(_options: argparse.Namespace) -> tuple[str, ...]:
@@ -48,7 +77,15 @@ def main(options: argparse.Namespace) -> int:
     tools.build()  # before pytest, where it would be silent, and counted as a test's time
     if not options.context:
         mirror.fill(substitutes.images())
-    context = [f"--context={options.context}"] if options.context else []
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *context, *options.further], cwd=CLONE, check=False
+        [sys.executable, "-m", "pytest", *_given(options), *options.further], cwd=CLONE, check=False
     ).returncode
+
+
+def _given(options: argparse.Namespace) -> Iterator[str]:
+    """Our own options as pytest's, in one word each. Files are found from where the script was called."""
+    for name in OPTIONS:
+        value = getattr(options, name.removeprefix("--").replace("-", "_"))
+        for one in value if isinstance(value, list) else [value]:
+            if one:
+                yield f"{name}={one.resolve() if isinstance(one, Path) else one}"

@@ -61,6 +61,15 @@ def test_further_arguments_of_test_reach_pytest() -> None:
     assert "unrecognized arguments: --no-such-option" in done.stderr
 
 
+def test_a_file_that_an_option_of_test_names_is_no_test(tmp_path: Path) -> None:
+    """Pytest by itself would look for tests in the file, and not know the option."""
+    values = tmp_path / "mine.yaml"
+    values.write_text("")
+    done = run(SCRIPTS / "test", "--context", "mine", "--values", values, "--collect-only", "-q", "-k", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "test_demo.py" in done.stdout
+
+
 @pytest.fixture
 def readable_scripts() -> Iterator[Path]:
     """A copy of the scripts where anybody can read it, as a clone below /root is not."""
@@ -129,11 +138,12 @@ def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None
     assert done.stdout == ""
 
 
-def test_a_wheel_of_something_else_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["up", "demo", "test", "benchmark"])
+def test_a_wheel_of_something_else_is_refused(name: str, tmp_path: Path) -> None:
     wheel = tmp_path / "other-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("other-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    done = run(SCRIPTS / "up", "--binderhub-wheel", wheel)
+    done = run(SCRIPTS / name, "--binderhub-wheel", wheel)
     assert done.returncode == 1
     assert "is a wheel of other, not of binderhub" in done.stderr
 
