@@ -13,29 +13,40 @@
     {{- $ways | toJson }}
 {{- end }}
 
-{{- /* What is wrong with who may build, as a sentence; nothing where somebody asks, or where that is wanted. */}}
+{{- /*
+  Why anybody could build without a value that says so, as a sentence; nothing where a value does. JupyterHub's proxy
+  can publish the service without any Ingress, so that a release which nothing here exposes needs such a value too.
+*/}}
 {{- define "binderhub-service.exposure.complaint" -}}
     {{- $ways := include "binderhub-service.exposed-by" . | fromJsonArray }}
-    {{- if and $ways (not (include "binderhub-service.auth-enabled" .)) (not .Values.allowAnonymous) }}
-        {{- printf "BinderHub can be reached from outside of the cluster, by %s, and asks nobody who they are. Set hub.enabled to true, or allowAnonymous to true if anybody may build." (join " and " $ways) }}
+    {{- if not (or (include "binderhub-service.auth-enabled" .) .Values.allowAnonymous) }}
+        {{- if $ways }}
+            {{- printf "BinderHub can be reached from outside of the cluster, by %s, and asks nobody who they are. Set hub.enabled to true to let only users of your JupyterHub build, or allowAnonymous to true if anybody may build." (join " and " $ways) }}
+        {{- else if not (include "binderhub-service.exposure.clients-chosen" .) }}
+            {{- print "No value says who may build. Set hub.enabled to true to let only users of your JupyterHub build, networkPolicy.binderhub.enabled to true to let only JupyterHub's proxy and hub and labelled pods connect (whoever they let through may build), or allowAnonymous to true to let anybody build who can reach BinderHub." }}
+        {{- end }}
     {{- end }}
 {{- end }}
 
-{{- /* Only a first installation is refused: an upgrade must not stop a service that runs. */}}
+{{- /* Whether a network policy chooses who may connect: "true", or nothing. An open port is open to everybody. */}}
+{{- define "binderhub-service.exposure.clients-chosen" -}}
+    {{- $policy := .Values.networkPolicy.binderhub }}
+    {{- $open := false }}
+    {{- range $policy.allowedIngressPorts }}
+        {{- $open = or $open (has (toString .) (list "http" (toString $.Values.config.BinderHub.port))) }}
+    {{- end }}
+    {{- if and .Values.networkPolicy.enabled $policy.enabled (not $open) }}true{{ end }}
+{{- end }}
+
 {{- define "binderhub-service.exposure.guards" -}}
-    {{- if .Release.IsInstall }}
-        {{- with include "binderhub-service.exposure.complaint" . }}
-            {{- fail . }}
-        {{- end }}
+    {{- with include "binderhub-service.exposure.complaint" . }}
+        {{- fail . }}
     {{- end }}
 {{- end }}
 
 {{- /* What may be wrong with who may build, but need not: a list of sentences, as JSON. */}}
 {{- define "binderhub-service.exposure.warnings" -}}
     {{- $said := list }}
-    {{- with include "binderhub-service.exposure.complaint" . }}
-        {{- $said = append $said . }}
-    {{- end }}
     {{- if and (include "binderhub-service.auth-enabled" .) (not .Values.hub.enabled) }}
         {{- $scoped := false }}
         {{- range include "binderhub-service.extra-env" . | fromYamlArray }}

@@ -43,6 +43,7 @@ class Release:
         """Install it and wait until its pods are ready. Raises Problem after five minutes."""
         login = {"server": self.target.host, "username": self.target.username, "password": self.target.password}
         values: Json = {
+            "allowAnonymous": True,
             "registry": login,
             "config": {
                 "BinderHub": {

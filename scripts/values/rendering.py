@@ -13,6 +13,9 @@ from machine.problem import Problem
 
 Object = dict[str, Any]
 
+ANONYMOUS = Path(__file__).with_name("anonymous.yaml")
+"""A values file with the one value that has no usable default: who may build."""
+
 
 @dataclass(frozen=True)
 class Objects:
@@ -42,6 +45,8 @@ class Chart:
 
     helm: Path
     folder: Path = field(default=CHART)
+    first: tuple[Path, ...] = ()
+    """Values files that every rendering begins with."""
 
     def render(
         self,
@@ -56,7 +61,7 @@ class Chart:
         Raises Problem with Helm's words when it refuses: the schema, or a guard in a template.
         """
         words = [str(self.helm), "template", release, str(self.folder), "--namespace", namespace]
-        words += [word for file in files for word in ("--values", str(file))]
+        words += [word for file in (*self.first, *files) for word in ("--values", str(file))]
         done = subprocess.run(
             [*words, "--values", "-"],
             input=json.dumps(values or {}),  # not in argv, which others on the machine can read

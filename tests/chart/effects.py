@@ -34,8 +34,8 @@ def with_notes(chart: Path, folder: Path) -> Path:
 class Effects:
     """Renders, and remembers what it rendered before."""
 
-    def __init__(self, helm: Path, chart: Path, folder: Path) -> None:
-        self.chart = Chart(helm, with_notes(chart, folder))
+    def __init__(self, helm: Path, chart: Path, folder: Path, first: tuple[Path, ...] = ()) -> None:
+        self.chart = Chart(helm, with_notes(chart, folder), first)
         self.folder = folder
         self._known: dict[str, Any] = {}
 

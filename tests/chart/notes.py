@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from machine.paths import CHART
 from machine.problem import Problem
+from values.rendering import ANONYMOUS
 
 # `helm template` shows no notes, and `helm upgrade` wants a cluster. So a template includes them.
 AS_AN_OBJECT = """\
@@ -40,7 +41,8 @@ class Notes:
 
     def __call__(self, values: Mapping[str, Any], *, upgrade: bool = False) -> str:
         """The notes of release `rel` in namespace `ns1`; raises Problem where Helm refuses the values."""
-        words = [str(self.helm), "template", "rel", str(self.folder), "--namespace", "ns1", "--values", "-"]
+        words = [str(self.helm), "template", "rel", str(self.folder), "--namespace", "ns1"]
+        words += ["--values", str(ANONYMOUS), "--values", "-"]
         words += ["--show-only", "templates/notes.yaml", *(["--is-upgrade"] if upgrade else [])]
         done = subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
         if done.returncode:

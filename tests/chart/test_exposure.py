@@ -1,9 +1,13 @@
-"""Who may build: an installation that would let anybody in from outside is refused, a running one is warned."""
+"""Who may build: nothing is rendered until a value says so."""
 
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from chart.notes import Notes
+from machine.paths import CHART
 from machine.problem import Problem
 from values.rendering import Chart
 
@@ -22,24 +26,64 @@ GUARDED: list[dict[str, Any]] = [
 ]
 
 
+POLICY = {"networkPolicy": {"binderhub": {"enabled": True}}}
+UNSAID = "No value says who may build. "
+
+
+@pytest.fixture
+def bare(helm: Path) -> Chart:
+    """The chart without any value of the tests' own."""
+    return Chart(helm)
+
+
+def refusal(helm: Path, values: dict[str, Any], *words: str) -> str:
+    """What Helm says against it; nothing where it renders."""
+    command = [str(helm), "template", "rel", str(CHART), "--values=-", *words]
+    done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False)
+    return done.stderr if done.returncode else ""
+
+
+@pytest.mark.parametrize("words", [(), ("--is-upgrade",)], ids=["installation", "upgrade"])
+def test_nothing_is_rendered_until_a_value_says_who_may_build(helm: Path, words: tuple[str, ...]) -> None:
+    said = refusal(helm, {}, *words)
+    assert UNSAID in said
+    for value in ("hub.enabled", "networkPolicy.binderhub.enabled", "allowAnonymous"):
+        assert f"{value} to true to let" in said
+
+
+@pytest.mark.parametrize("guarded", [*GUARDED, POLICY])
+def test_each_of_the_values_says_who_may_build(bare: Chart, guarded: dict[str, Any]) -> None:
+    assert ("Deployment", "binderhub") in bare.render(guarded).names()
+
+
+@pytest.mark.parametrize("value", [None, False, "", 0])
+@pytest.mark.parametrize("trait", ["auth_enabled"])
+def test_a_value_that_turns_it_off_says_nothing(helm: Path, trait: str, value: object) -> None:
+    assert UNSAID in refusal(helm, {"hub": {"enabled": False}, "config": {"BinderHub": {trait: value}}})
+
+
+@pytest.mark.parametrize("port", ["http", 8585])
+def test_a_policy_that_opens_the_port_to_everybody_is_not_enough(helm: Path, port: str | int) -> None:
+    policy = {"enabled": True, "allowedIngressPorts": [port]}
+    assert UNSAID in refusal(helm, {"networkPolicy": {"binderhub": policy}})
+    assert refusal(helm, {"networkPolicy": {"binderhub": {**policy, "allowedIngressPorts": [9000]}}}) == ""
+
+
+@pytest.mark.parametrize("upgrade", [False, True], ids=["installation", "upgrade"])
+@pytest.mark.parametrize("policy", [{}, {"networkPolicy": {"binderhub": {"enabled": True, "ingress": [{}]}}}])
 @pytest.mark.parametrize("way", WAYS)
-def test_open_to_anybody_is_refused_at_first_and_told_later(notes: Notes, way: str) -> None:
-    words = f"can be reached from outside of the cluster, by {way}, and asks nobody who they are. Set hub.enabled"
-    with pytest.raises(Problem, match=words):
-        notes(WAYS[way])
-    (warning,) = [said for said in notes.warnings(WAYS[way], upgrade=True) if words in said]
-    assert "or allowAnonymous to true if anybody may build." in warning
+def test_what_is_exposed_needs_a_hub_or_anybody(helm: Path, way: str, policy: dict[str, Any], upgrade: bool) -> None:
+    said = refusal(helm, {**WAYS[way], **policy}, *(["--is-upgrade"] if upgrade else []))
+    assert (
+        f"can be reached from outside of the cluster, by {way}, and asks nobody who they are. Set hub.enabled" in said
+    )
+    assert "or allowAnonymous to true if anybody may build." in said
 
 
 @pytest.mark.parametrize("guarded", GUARDED)
 @pytest.mark.parametrize("way", ["httpRoute.enabled", "ingress.enabled and service.type NodePort"])
-def test_with_somebody_who_asks_or_when_meant_it_is_installed(notes: Notes, way: str, guarded: dict[str, Any]) -> None:
-    for upgrade in (False, True):
-        assert "outside of the cluster, by" not in notes({**WAYS[way], **guarded}, upgrade=upgrade)
-
-
-def test_within_the_cluster_nobody_has_to_be_asked(notes: Notes) -> None:
-    assert "asks nobody" not in "".join(notes.warnings({}))
+def test_what_is_exposed_renders_with_a_hub_or_for_anybody(bare: Chart, way: str, guarded: dict[str, Any]) -> None:
+    assert ("Deployment", "binderhub") in bare.render({**WAYS[way], **guarded}).names()
 
 
 @pytest.mark.parametrize(

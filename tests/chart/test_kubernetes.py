@@ -11,7 +11,7 @@ import pytest
 import yaml
 from chart.effects import with_notes
 from machine.paths import CHART
-from values.rendering import Chart
+from values.rendering import ANONYMOUS, Chart
 
 PRODUCTION = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].removeprefix(">=").removesuffix(".0-0")
@@ -49,7 +49,7 @@ def test_production_values_reach_binderhub(chart: Chart, file: Path) -> None:
 
 @pytest.mark.parametrize("file", [None, *PRODUCTION], ids=lambda file: file.stem if file else "defaults")
 def test_helm_lint_is_strict_and_content(helm: Path, file: Path | None) -> None:
-    values = ["--values", str(file)] if file else []
+    values = ["--values", str(file or ANONYMOUS)]
     done = subprocess.run(
         [str(helm), "lint", "--strict", *values, str(CHART)], capture_output=True, text=True, check=False
     )
@@ -61,14 +61,14 @@ def test_the_package_holds_what_is_needed_and_no_more(chart: Chart, tmp_path: Pa
         [str(chart.helm), "package", str(CHART), "--destination", str(tmp_path)], capture_output=True, check=True
     )
     (package,) = tmp_path.iterdir()
-    assert list(Chart(chart.helm, package).render()) == list(chart.render())
+    assert list(Chart(chart.helm, package, (ANONYMOUS,)).render()) == list(chart.render())
     with tarfile.open(package) as archive:
         tops = {name.split("/")[1] for name in archive.getnames()}
     assert tops == {"Chart.yaml", ".helmignore", "files", "templates", "values.schema.json", "values.yaml"}
 
 
 def test_the_notes_say_where_it_answers(helm: Path, tmp_path: Path) -> None:
-    chart = Chart(helm, with_notes(CHART, tmp_path))
+    chart = Chart(helm, with_notes(CHART, tmp_path), (ANONYMOUS,))
     objects = chart.render({"config": {"BinderHub": {"base_url": "/services/binder"}}, "service": {"port": 8090}})
     notes = objects.one("Notes", "notes")["notes"]
     assert "http://binderhub.ns1:8090/services/binder/" in notes

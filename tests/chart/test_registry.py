@@ -12,7 +12,7 @@ from chart.effects import with_notes
 from chart.mount import Mount
 from machine.paths import CHART
 from machine.problem import Problem
-from values.rendering import Chart, Object, Objects
+from values.rendering import ANONYMOUS, Chart, Object, Objects
 
 CA = "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
 HUB = (
@@ -370,7 +370,7 @@ WITHOUT_LOGIN = "without a login that this chart knows of"
     ],
 )
 def test_doubts_are_told_in_the_notes(helm: Path, tmp_path: Path, values: dict[str, Any], warned: list[str]) -> None:
-    notes = Chart(helm, with_notes(CHART, tmp_path)).render(values).one("Notes", "notes")["notes"]
+    notes = Chart(helm, with_notes(CHART, tmp_path), (ANONYMOUS,)).render(values).one("Notes", "notes")["notes"]
     warnings = re.findall("^WARNING: (.*)$", notes, re.MULTILINE)
     assert len(warnings) == len(warned)
     for warning, pattern in zip(warnings, warned, strict=True):

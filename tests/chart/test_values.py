@@ -15,6 +15,7 @@ from chart.test_schema import WITHOUT_DEFAULT
 from machine.paths import CHART, CLONE
 from machine.problem import Problem
 from values.described import MISSING, Value, defaults, described
+from values.rendering import ANONYMOUS
 
 CHANGES = Path(__file__).parent / "changes.yaml"
 
@@ -105,7 +106,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def effects(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Effects:
-    return Effects(helm, CHART, tmp_path_factory.mktemp("effects"))
+    return Effects(helm, CHART, tmp_path_factory.mktemp("effects"), (ANONYMOUS,))
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,8 @@ def test_nothing_is_left_on_the_nodes(cluster: Target) -> None:
         folders = [folder.removesuffix("/docker") for folder in folders]
         given = [
             cluster.helm, "template", "faults", str(CHART), where,
-            "--set=dockerApi.cleanUp=true", "--show-only=templates/docker-api/clean-up.yaml",
+            "--set=dockerApi.cleanUp=true", "--set=allowAnonymous=true",
+            "--show-only=templates/docker-api/clean-up.yaml",
         ]  # fmt: skip
         clean_up = subprocess.run(given, capture_output=True, text=True, check=True).stdout
 

@@ -76,6 +76,7 @@ class Release:
         self._now = None
         login = {"username": self.target.username, "password": self.target.password}
         values: dict[str, Any] = {
+            "allowAnonymous": True,
             "config": {
                 "BinderHub": {"image_prefix": f"{self.target.registry}/{self.namespace}/", "use_registry": True},
                 "DockerRegistry": {"url": f"https://{self.target.host}", **login},

@@ -163,7 +163,7 @@ def test_a_failure_leaves_a_bundle_without_secrets(on_cluster: RunPage, tmp_path
         ```
         {{.run}}
         ```bash
-        helm install page-test {CHART} --values values.yaml
+        helm install page-test {CHART} --values values.yaml --set allowAnonymous=true
         false
         ```
         """

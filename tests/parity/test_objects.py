@@ -121,7 +121,11 @@ def test_objects_stay_what_they_are_there_and_back(namespace: Namespace, tmp_pat
         },
     }
     file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump({**values, "dockerApi": {"extraFiles": values["dockerApi"]["extraFiles"]}}))
+    file.write_text(
+        yaml.safe_dump(
+            {**values, "allowAnonymous": True, "dockerApi": {"extraFiles": values["dockerApi"]["extraFiles"]}}
+        )
+    )
     nothing = namespace.objects().keys()
 
     namespace.run("install", NAME, str(before.write(tmp_path / "before", values, NAME, namespace.name)))
