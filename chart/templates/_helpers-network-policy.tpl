@@ -3,11 +3,22 @@
     {{- list "169.254.0.0/16" "168.63.129.16/32" "100.100.100.200/32" "fd00:ec2::254/128" | toJson }}
 {{- end }}
 
-{{- /* Private addresses, as peers. */}}
+{{- /*
+  Private IPv4 addresses. 100.64.0.0/10 is for carriers (RFC 6598), and clouds number pods, Services and nodes from it.
+*/}}
+{{- define "binderhub-service.network-policy.private-ipv4" -}}
+    {{- list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" | toJson }}
+{{- end }}
+
+{{- /* Private addresses, as peers, without those of a cloud's metadata. */}}
 {{- define "binderhub-service.network-policy.private" -}}
-{{- range list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" }}
+{{- range include "binderhub-service.network-policy.private-ipv4" . | fromJsonArray }}
 - ipBlock:
     cidr: {{ . }}
+    {{- if eq . "100.64.0.0/10" }}
+    except:
+      - 100.100.100.200/32
+    {{- end }}
 {{- end }}
 - ipBlock:
     cidr: "fc00::/7"
@@ -15,50 +26,37 @@
       - "fd00:ec2::254/128"
 {{- end }}
 
-{{- /* Egress rules of a pod that builds. Takes a list: the root, and the pod's own further rules. */}}
-{{- define "binderhub-service.network-policy.egress" -}}
-{{- $policy := (first .).Values.networkPolicy }}
-{{- $allow := $policy.egressAllowRules }}
-{{- $metadata := include "binderhub-service.network-policy.metadata" . | fromJsonArray }}
-{{- $private := include "binderhub-service.network-policy.private" . | trim }}
-{{- $closed := concat $metadata $policy.blockedCIDRs }}
-{{- if $allow.nonPrivateIPs }}
-- to:
-    - ipBlock:
-        cidr: 0.0.0.0/0
-        except:
-          - 10.0.0.0/8
-          - 172.16.0.0/12
-          - 192.168.0.0/16
-          {{- range $closed }}
-          {{- if not (contains ":" .) }}
-          - {{ . }}
-          {{- end }}
-          {{- end }}
-    - ipBlock:
-        cidr: "::/0"
-        except:
-          - "fc00::/7"
-          - "fe80::/10"
-          # An IPv4 address, private ones too, as IPv6 (RFC 6052).
-          - "64:ff9b::/96"
-          {{- range $closed }}
-          {{- if contains ":" . }}
-          - {{ . | quote }}
-          {{- end }}
-          {{- end }}
+{{- /* All addresses but those given in a list, as peers. */}}
+{{- define "binderhub-service.network-policy.all-but" -}}
+- ipBlock:
+    cidr: 0.0.0.0/0
+    except:
+      {{- range uniq . }}
+      {{- if not (contains ":" .) }}
+      - {{ . }}
+      {{- end }}
+      {{- end }}
+- ipBlock:
+    cidr: "::/0"
+    except:
+      {{- range uniq . }}
+      {{- if contains ":" . }}
+      - {{ . | quote }}
+      {{- end }}
+      {{- end }}
 {{- end }}
-{{- if $allow.privateIPs }}
-- to:
-    {{- $private | nindent 4 }}
+
+{{- /* The internet, as peers: neither private nor reserved addresses, nor those of a cloud's metadata. */}}
+{{- define "binderhub-service.network-policy.internet" -}}
+    {{- $private := include "binderhub-service.network-policy.private-ipv4" . | fromJsonArray }}
+    {{- $metadata := include "binderhub-service.network-policy.metadata" . | fromJsonArray }}
+    {{- /* 64:ff9b::/96 is an IPv4 address, private ones too, as IPv6 (RFC 6052). */}}
+    {{- $closed := concat $private (list "240.0.0.0/4" "fc00::/7" "fe80::/10" "64:ff9b::/96") $metadata .Values.networkPolicy.blockedCIDRs }}
+    {{- include "binderhub-service.network-policy.all-but" $closed }}
 {{- end }}
-{{- if $allow.cloudMetadataServer }}
-- to:
-    {{- range $metadata }}
-    - ipBlock:
-        cidr: {{ . | quote }}
-    {{- end }}
-{{- end }}
+
+{{- /* Name servers: a rule. Takes a list: the root, and whether private addresses are open too. */}}
+{{- define "binderhub-service.network-policy.name-servers" -}}
 - ports:
     - port: 53
       protocol: UDP
@@ -75,9 +73,36 @@
     # Name servers on the node: NodeLocal DNSCache at 169.254.20.10, and those of clouds.
     - ipBlock:
         cidr: 169.254.0.0/16
-    {{- if $allow.dnsPortsPrivateIPs }}
-    {{- $private | nindent 4 }}
+    {{- if last . }}
+    {{- include "binderhub-service.network-policy.private" (first .) | trim | nindent 4 }}
     {{- end }}
+{{- end }}
+
+{{- /* A rule for the metadata of a cloud. */}}
+{{- define "binderhub-service.network-policy.to-metadata" -}}
+- to:
+    {{- range include "binderhub-service.network-policy.metadata" . | fromJsonArray }}
+    - ipBlock:
+        cidr: {{ . | quote }}
+    {{- end }}
+{{- end }}
+
+{{- /* Egress rules of a pod that builds. Takes a list: the root, and the pod's own further rules. */}}
+{{- define "binderhub-service.network-policy.egress" -}}
+{{- $root := first . }}
+{{- $allow := $root.Values.networkPolicy.egressAllowRules }}
+{{- if $allow.nonPrivateIPs }}
+- to:
+    {{- include "binderhub-service.network-policy.internet" $root | trim | nindent 4 }}
+{{- end }}
+{{- if $allow.privateIPs }}
+- to:
+    {{- include "binderhub-service.network-policy.private" $root | trim | nindent 4 }}
+{{- end }}
+{{- if $allow.cloudMetadataServer }}
+{{ include "binderhub-service.network-policy.to-metadata" $root | trim }}
+{{- end }}
+{{ include "binderhub-service.network-policy.name-servers" (list $root $allow.dnsPortsPrivateIPs) | trim }}
 {{- with last . }}
 {{ . | toYaml }}
 {{- end }}
@@ -122,8 +147,13 @@
     {{- $said := list }}
     {{- if not .Values.networkPolicy.enabled }}
         {{- $said = append $said "The steps of a Dockerfile reach whatever pods reach: private addresses, the Kubernetes API, the cloud's metadata. Set networkPolicy.enabled to true." }}
-    {{- else if not (or .Values.networkPolicy.binderhub.enabled .Values.config.BinderHub.auth_enabled) }}
-        {{- $said = append $said "Any pod of the cluster can ask BinderHub for builds. Set networkPolicy.binderhub.enabled to true, or config.BinderHub.auth_enabled." }}
+    {{- else }}
+        {{- if not (or .Values.networkPolicy.binderhub.enabled (include "binderhub-service.auth-enabled" .)) }}
+            {{- $said = append $said "Any pod of the cluster can ask BinderHub for builds. Set networkPolicy.binderhub.enabled to true, or hub.enabled." }}
+        {{- end }}
+        {{- if not .Values.networkPolicy.binderhub.egressEnabled }}
+            {{- $said = append $said "BinderHub connects to whatever host a visitor names for a repository, private addresses and the cloud's metadata included. Set networkPolicy.binderhub.egressEnabled to true." }}
+        {{- end }}
     {{- end }}
     {{- $said | toJson }}
 {{- end }}

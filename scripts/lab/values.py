@@ -10,9 +10,10 @@ def text() -> str:
     daemon = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}
     values = {
         "registry": {"server": REGISTRY_NAME, "certificateAuthority": AUTHORITY.read_text()},
-        # The registries and the Git server have private addresses here, which builds reach only where they are let.
+        # The registries and the Git server have private addresses, which builds and BinderHub reach by rules alone.
         "networkPolicy": {
             "buildPods": {"egress": [_to(GIT_ADDRESS, 80)]},
+            "binderhub": {"egress": [_to(GIT_ADDRESS, 80), _to(REGISTRY_ADDRESS, 443)]},
             "dockerApi": {"egress": [_to(GIT_ADDRESS, 80), _to(REGISTRY_ADDRESS, 443), _to(*MIRROR.split(":"))]},
         },
         "dockerApi": {"extraFiles": {"daemon.json": {"mountPath": "/etc/docker/daemon.json", "data": daemon}}},

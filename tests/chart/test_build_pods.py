@@ -55,6 +55,14 @@ def test_config_wins_over_a_default(chart: Chart, tmp_path: Path) -> None:
     assert (found.start_timeout, found.tolerations) == (5, [])
 
 
+def test_a_build_may_take_an_hour_unless_told_otherwise(chart: Chart, tmp_path: Path) -> None:
+    assert load(chart.render(), tmp_path).KubernetesBuildExecutor.deadline == 3600
+    unbounded = load(chart.render({"buildPods": {"deadlineSeconds": 0}}), tmp_path).KubernetesBuildExecutor
+    assert not unbounded.get("deadline")
+    config = {"KubernetesBuildExecutor": {"deadline": 60}}
+    assert load(chart.render({"config": config}), tmp_path).KubernetesBuildExecutor.deadline == 60
+
+
 @pytest.mark.parametrize("name", sorted(set(VALUES) - {"tolerations", "annotations", "startTimeoutSeconds"}))
 def test_both_set_is_refused(chart: Chart, name: str) -> None:
     trait, value = VALUES[name]

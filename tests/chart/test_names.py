@@ -27,6 +27,7 @@ DEFAULT_NAMES = {
     ("Secret", "build-pods-docker-config"),
     ("NetworkPolicy", "binderhub-builder-network-policy"),
     ("NetworkPolicy", "binderhub-dind-network-policy"),
+    ("NetworkPolicy", "binderhub-egress"),
 }
 
 

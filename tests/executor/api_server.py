@@ -24,16 +24,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ApiServer:
-    """Where it is, and requests to it as its administrator."""
+    """Where it is, and requests to it: as its administrator, unless there is another token."""
 
     url: str
+    token: str = TOKEN
 
     def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", attempts: int = 1
     ) -> Json:
         """The JSON answer; raises HTTPError. A conflict with a change of somebody else is tried again."""
         data = json.dumps(body).encode() if body is not None else None
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 - https
         context = ssl._create_unverified_context()  # noqa: S323 - its certificate is its own
         with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310

@@ -1,0 +1,88 @@
+{{- /*
+  What BinderHub's service account may make, in CEL: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+  Texts come into it with toJson, which writes what CEL reads.
+*/}}
+
+{{- define "binderhub-service.admission-policy.guards" -}}
+    {{- if .Values.admissionPolicy.enabled }}
+        {{- if semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version }}
+            {{- printf "admissionPolicy.enabled is true, but ValidatingAdmissionPolicy came with Kubernetes 1.30, and this is %s. Set admissionPolicy.enabled to false, or upgrade Kubernetes." .Capabilities.KubeVersion.Version | fail }}
+        {{- end }}
+        {{- if eq .Values.buildPods.executor "upstream" }}
+            {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* Names of these objects, which are the cluster's: no namespace has a dot in its name, so no two releases share one. */}}
+{{- define "binderhub-service.admission-policy.name" -}}
+    {{- .Release.Namespace }}.{{ .Release.Name }}.binderhub
+{{- end }}
+
+{{- /*
+  What the values say of build pods, as JSON: env, volumes and initContainers as they are, and lists of names. Each can
+  be a trait in config.KubernetesBuildExecutor instead.
+*/}}
+{{- define "binderhub-service.admission-policy.build-pods" -}}
+    {{- $traits := .Values.config.KubernetesBuildExecutor | default dict }}
+    {{- $old := .Values.config.BinderHub }}
+    {{- $values := .Values.buildPods }}
+    {{- $initContainers := $traits.init_containers | default $values.initContainers | default list }}
+    {{- $images := list ($traits.build_image | default $old.build_image) }}
+    {{- $secrets := list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret }}
+    {{- $env := $traits.extra_env | default $values.extraEnv | default list }}
+    {{- range $initContainers }}
+        {{- $images = append $images .image }}
+        {{- $env = concat $env (.env | default list) }}
+        {{- range .envFrom }}
+            {{- $secrets = append $secrets (dig "secretRef" "name" "" .) }}
+        {{- end }}
+    {{- end }}
+    {{- range $env }}
+        {{- $secrets = append $secrets (dig "valueFrom" "secretKeyRef" "name" "" .) }}
+    {{- end }}
+    {{- dict
+        "volumes" ($traits.extra_volumes | default $values.extraVolumes | default list)
+        "images" (compact $images | uniq)
+        "secrets" (compact $secrets | uniq)
+        "pullSecrets" ($traits.image_pull_secrets | default $values.imagePullSecrets | default list)
+        "serviceAccounts" (compact (list "default" ($traits.service_account_name | default $values.serviceAccountName)) | uniq)
+        "namespace" ($traits.namespace | default $old.build_namespace | default (include "binderhub-service.build-pods.namespace" .))
+        | toJson
+    }}
+{{- end }}
+
+{{- /* That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. */}}
+{{- define "binderhub-service.admission-policy.matches" -}}
+    {{- $path := first . }}
+    {{- $value := last . }}
+    {{- $conditions := list }}
+    {{- if kindIs "map" $value }}
+        {{- range $key, $below := $value }}
+            {{- if regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $key }}
+                {{- $conditions = append $conditions (printf "has(%s.%s)" $path $key) }}
+                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s.%s" $path $key) $below)) }}
+            {{- else }}
+                {{- $conditions = append $conditions (printf "%s in %s" (toJson $key) $path) }}
+                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%s]" $path (toJson $key)) $below)) }}
+            {{- end }}
+        {{- end }}
+    {{- else if kindIs "slice" $value }}
+        {{- $conditions = append $conditions (printf "size(%s) == %d" $path (len $value)) }}
+        {{- range $index, $below := $value }}
+            {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%d]" $path $index) $below)) }}
+        {{- end }}
+    {{- else }}
+        {{- $conditions = append $conditions (printf "%s == %s" $path (toJson $value)) }}
+    {{- end }}
+    {{- compact $conditions | join " && " }}
+{{- end }}
+
+{{- /* Whether a volume is one of those that the values name, in CEL; takes these. */}}
+{{- define "binderhub-service.admission-policy.extra-volume" -}}
+    {{- $any := list }}
+    {{- range . }}
+        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list "v" .))) }}
+    {{- end }}
+    {{- $any | join " || " | default "false" }}
+{{- end }}

@@ -1,0 +1,117 @@
+"""The policy that lets BinderHub's account make build pods alone: when it is rendered, and for which values."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machine.paths import CHART
+from machine.problem import Problem
+from values.rendering import ANONYMOUS, Chart, Object, Objects
+
+ON: dict[str, Any] = {"admissionPolicy": {"enabled": True}}
+KIND = "ValidatingAdmissionPolicy"
+
+
+def policy(objects: Objects, kind: str = "pods", name: str = "ns1.rel.binderhub") -> Object:
+    found: Object = objects.one(KIND, f"{name}.{kind}")["spec"]
+    return found
+
+
+def expressions(objects: Objects) -> str:
+    """All that is said of pods."""
+    found = policy(objects)
+    return "\n".join(one["expression"] for one in (*found["variables"], *found["validations"]))
+
+
+def test_it_is_off_by_default(defaults: Objects) -> None:
+    assert not [found for found in defaults if found["kind"].startswith(KIND)]
+
+
+def test_each_policy_is_bound_and_denies(chart: Chart) -> None:
+    objects = chart.render(ON)
+    for kind in ("pods", "secrets"):
+        assert policy(objects, kind)["failurePolicy"] == "Fail"
+        binding = objects.one(f"{KIND}Binding", f"ns1.rel.binderhub.{kind}")["spec"]
+        assert binding == {"policyName": f"ns1.rel.binderhub.{kind}", "validationActions": ["Deny"]}
+
+
+def test_two_releases_have_policies_of_their_own(chart: Chart) -> None:
+    one = chart.render(ON, namespace="a-b", release="c").names()
+    other = chart.render(ON, namespace="a", release="b-c").names()
+    assert not {(kind, name) for kind, name in one & other if kind.startswith(KIND)}
+
+
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [
+        ({}, "binderhub"),
+        ({"serviceAccount": {"name": "builder"}}, "builder"),
+        ({"serviceAccount": {"create": False, "name": "mine"}}, "mine"),
+        ({"serviceAccount": {"create": False}}, "default"),
+        ({"fullnameOverride": None}, "rel-binderhub-service-binderhub"),
+    ],
+)
+def test_it_is_for_the_account_that_binderhub_has(chart: Chart, values: dict[str, Any], account: str) -> None:
+    objects = chart.render({**ON, **values})
+    for kind in ("pods", "secrets"):
+        (condition,) = policy(objects, kind)["matchConditions"]
+        assert condition["expression"] == f'request.userInfo.username == "system:serviceaccount:ns1:{account}"'
+
+
+# Values, the same as traits, and what the policy then names.
+NAMED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "namespace": ({"namespace": "builds"}, {"namespace": "builds"}, ['== "builds"']),
+    "secrets in variables": (
+        {"extraEnv": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "k"}}}]},
+        {"extra_env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "k"}}}]},
+        ['"s1"'],
+    ),
+    "volumes": (
+        {"extraVolumes": [{"name": "v", "secret": {"secretName": "s2"}}]},
+        {"extra_volumes": [{"name": "v", "secret": {"secretName": "s2"}}]},
+        ['v.secret.secretName == "s2"'],
+    ),
+    "init containers": (
+        {"initContainers": [{"name": "a", "image": "i:1", "envFrom": [{"secretRef": {"name": "s3"}}]}]},
+        {"init_containers": [{"name": "a", "image": "i:1", "envFrom": [{"secretRef": {"name": "s3"}}]}]},
+        ['"i:1"', '"s3"'],
+    ),
+    "pull secrets": ({"imagePullSecrets": ["s4"]}, {"image_pull_secrets": ["s4"]}, ['in ["s4"]']),
+    "service account": ({"serviceAccountName": "b"}, {"service_account_name": "b"}, ['["default","b",""]']),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_it_names_what_values_and_traits_give_build_pods(chart: Chart, case: str) -> None:
+    values, traits, words = NAMED[case]
+    by_values = expressions(chart.render({**ON, "buildPods": values}))
+    by_traits = expressions(chart.render({**ON, "config": {"KubernetesBuildExecutor": traits}}))
+    none = expressions(chart.render(ON))
+    for word in words:
+        assert word in by_values
+        assert word in by_traits
+        assert word not in none
+
+
+def test_it_names_the_secret_that_builds_push_with_and_the_image(chart: Chart) -> None:
+    registry = {"server": "quay.io", "existingSecret": "mine"}
+    said = expressions(
+        chart.render({**ON, "registry": registry, "config": {"KubernetesBuildExecutor": {"build_image": "r:1"}}})
+    )
+    assert '["mine"]' in said
+    assert 'c.image in ["r:1"]' in said
+
+
+@pytest.mark.parametrize(("version", "refused"), [("1.29.9", True), ("1.30.0", False), ("1.30.1-gke.1", False)])
+def test_an_older_kubernetes_is_refused(helm: Path, version: str, refused: bool) -> None:
+    words = [str(helm), "template", "rel", str(CHART), f"--kube-version={version}", f"--values={ANONYMOUS}"]
+    done = subprocess.run([*words, "--values=-"], input=json.dumps(ON), capture_output=True, text=True, check=False)
+    assert bool(done.returncode) is refused
+    assert ("ValidatingAdmissionPolicy came with Kubernetes 1.30, and this is v1.29.9" in done.stderr) is refused
+
+
+def test_upstreams_build_pods_are_refused(chart: Chart) -> None:
+    with pytest.raises(Problem, match="have no label that says whose they are"):
+        chart.render({**ON, "buildPods": {"executor": "upstream"}})

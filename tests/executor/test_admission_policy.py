@@ -1,0 +1,355 @@
+"""What a real API server lets BinderHub's own service account make where `admissionPolicy.enabled` is true."""
+
+import copy
+import dataclasses
+import json
+import secrets
+import urllib.error
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from bhs_engine_docker import Docker
+from bhs_pod import Wanted, lock_name, manifest, owner, secret
+from contract.service import until
+from executor.api_server import ApiServer, Namespace
+from lab import tools
+from values.rendering import ANONYMOUS, Chart, Objects
+
+ACCOUNT = "binderhub"
+IMAGE = "quay.io/r2d:1"
+LOGIN = {"registry": "r", "username": "u", "password": "p"}
+VALUES: dict[str, Any] = {
+    "admissionPolicy": {"enabled": True},
+    "config": {"KubernetesBuildExecutor": {"build_image": IMAGE}},
+    "buildPods": {
+        "serviceAccountName": "builder",
+        "imagePullSecrets": ["pull"],
+        "extraEnv": [
+            {"name": "PLAIN", "value": "a"},
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "of-env", "key": "k"}}},
+        ],
+        "extraVolumes": [
+            {"name": "in-secret", "secret": {"secretName": "of-volumes", "items": [{"key": "a.b", "path": "c"}]}},
+            {"name": "on-node", "hostPath": {"path": "/srv/mirror"}},
+            {"name": "of-driver", "csi": {"driver": "d.example.org", "volumeAttributes": {"a.b/c": "d", "e": "1"}}},
+        ],
+        "extraVolumeMounts": [{"name": "on-node", "mountPath": "/mirror"}],
+        "initContainers": [
+            {"name": "first", "image": "quay.io/first:1", "envFrom": [{"secretRef": {"name": "of-first"}}]}
+        ],
+    },
+}
+
+Json = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Builds:
+    """The namespace of builds, with a release whose policies hold there, and BinderHub's own token."""
+
+    namespace: Namespace
+    binderhub: ApiServer
+    objects: Objects
+
+    def wanted(self, **changes: Any) -> Wanted:
+        """A build as the values have it."""
+        build = VALUES["buildPods"]
+        given = Wanted(
+            name="build-https-3a-2f-2fgit-2eexample-2fproject-abcdef-1",
+            owner=owner("binderhub-of-" + self.namespace.name, "rel"),
+            namespace=self.namespace.name,
+            repo="https://git.example/project",
+            ref="1" * 40,
+            image_name="r.example/i:1",
+            repo2docker=["jupyter-repo2docker", "--push"],
+            build_image=IMAGE,
+            start_seconds=10,
+            push_secret="build-pods-docker-config",  # noqa: S106 - the name of a Secret
+            extra_env=build["extraEnv"],
+            extra_volumes=build["extraVolumes"],
+            extra_mounts=build["extraVolumeMounts"],
+            init_containers=build["initContainers"],
+            labels={"team": "a"},
+            spec={"serviceAccountName": "builder", "imagePullSecrets": [{"name": "pull"}], "activeDeadlineSeconds": 60},
+        )
+        return dataclasses.replace(given, **changes)
+
+    def pod(self, **changes: Any) -> Json:
+        """The pod that the executor makes of it, and which has a Secret of its own."""
+        wanted = self.wanted(git_credentials="t0ken", **changes)
+        (container,) = self.objects.one("Deployment", "binderhub")["spec"]["template"]["spec"]["containers"]
+        (socket,) = (entry["value"] for entry in container["env"] if entry["name"] == "DOCKER_API_SOCKET")
+        engine = Docker(socket, True)
+        name = lock_name(wanted, engine)
+        return manifest(wanted, engine, name, f"{name}-{secrets.token_hex(4)}")
+
+    def secret(self, pod: Json | None = None) -> Json:
+        """The Secret that the executor makes for a pod, or for one of that name."""
+        of = pod or copy.deepcopy(self.pod())
+        of["metadata"].setdefault("uid", "00000000-0000-0000-0000-000000000000")
+        made = secret(self.wanted(git_credentials="t0ken"), of)
+        assert made
+        return made
+
+    def make(self, kind: str, body: Json, *, namespace: str = "", dry: bool = True) -> Json:
+        """Make it with BinderHub's token."""
+        path = f"/api/v1/namespaces/{namespace or self.namespace.name}/{kind}"
+        return self.binderhub.request("POST", path + ("?dryRun=All" if dry else ""), body)
+
+    def refusal(self, kind: str, body: Json, **where: Any) -> str:
+        """What the API server says against it; nothing where it is made."""
+        try:
+            self.make(kind, body, **where)
+        except urllib.error.HTTPError as refused:
+            if refused.code != 422:  # what admission policies answer with
+                raise
+            return str(json.loads(refused.read())["message"])
+        return ""
+
+
+@pytest.fixture(scope="module")
+def builds(server: ApiServer) -> Iterator[Builds]:
+    namespace = server.namespace(f"builds-{secrets.token_hex(4)}")
+    of_binderhub = server.namespace("binderhub-of-" + namespace.name)
+    server.request("POST", of_binderhub.path("serviceaccounts"), {"metadata": {"name": ACCOUNT}})
+    token = server.request("POST", of_binderhub.path("serviceaccounts", f"{ACCOUNT}/token"), {"spec": {}})
+    values = {**VALUES, "buildPods": {**VALUES["buildPods"], "namespace": namespace.name}}
+    chart = Chart(tools.folder() / "helm", first=(ANONYMOUS,))
+    found = Builds(
+        namespace,
+        dataclasses.replace(server, token=token["status"]["token"]),
+        chart.render(values, namespace=of_binderhub.name),
+    )
+    made = []
+    for one in found.objects:
+        if one["kind"].startswith("ValidatingAdmissionPolicy"):
+            kind = (
+                "validatingadmissionpolicies" if one["kind"].endswith("Policy") else "validatingadmissionpolicybindings"
+            )
+            path = f"/apis/admissionregistration.k8s.io/v1/{kind}"
+            server.request("POST", path, one)
+            made.append(f"{path}/{one['metadata']['name']}")
+    assert len(made) == 4
+    nobodys = {"metadata": {"name": "other"}, "type": "Opaque"}
+    until(lambda: found.refusal("secrets", nobodys), "the policy of Secrets to hold")
+    stranger = {"metadata": {"name": "other"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    until(lambda: found.refusal("pods", stranger), "the policy of pods to hold")
+    yield found
+    for path in made:
+        server.request("DELETE", path)
+
+
+def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
+    pod = builds.pod()
+    made = builds.make("pods", pod, dry=False)
+    assert made["spec"]["containers"][0]["name"] == pod["spec"]["containers"][0]["name"]
+    assert builds.make("secrets", builds.secret(made), dry=False)["type"] == "Opaque"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"registry_credentials": LOGIN},
+        {"authorities": "build-pods-authorities"},
+        {"push_secret": ""},
+        {"spec": {}, "extra_env": [], "extra_volumes": [], "extra_mounts": [], "init_containers": []},
+    ],
+    ids=["login of this build", "authorities", "no push", "no extras"],
+)
+def test_a_pod_of_other_settings_is_made(builds: Builds, changes: Json) -> None:
+    assert builds.refusal("pods", builds.pod(**changes)) == ""
+
+
+def test_hardened_containers_are_made(builds: Builds) -> None:
+    pod = builds.pod(ref="3" * 40)
+    hard = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    for container in pod["spec"]["containers"]:
+        container["securityContext"] = hard
+    pod["spec"]["containers"].append({"name": "push", "image": IMAGE, "securityContext": hard})
+    assert builds.refusal("pods", pod) == ""
+
+
+def test_others_are_not_bound_by_the_policy(builds: Builds, server: ApiServer) -> None:
+    administrator = dataclasses.replace(builds, binderhub=server)
+    assert administrator.refusal("pods", {**builds.pod(), "metadata": {"name": "other"}}) == ""
+
+
+def volume(**source: Any) -> Callable[[Json], None]:
+    """Mount a volume into the builder."""
+
+    def add(pod: Json) -> None:
+        pod["spec"]["volumes"].append({"name": "evil", **source})
+        pod["spec"]["containers"][-1]["volumeMounts"].append({"name": "evil", "mountPath": "/evil"})
+
+    return add
+
+
+def container(**changes: Any) -> Callable[[Json], None]:
+    """Change the builder."""
+    return lambda pod: pod["spec"]["containers"][-1].update(changes)
+
+
+def security(**changes: Any) -> Callable[[Json], None]:
+    """Change the builder's security context."""
+    return lambda pod: pod["spec"]["containers"][-1]["securityContext"].update(changes)
+
+
+def spec(**changes: Any) -> Callable[[Json], None]:
+    """Change the pod's spec."""
+    return lambda pod: pod["spec"].update(changes)
+
+
+def label(name: str, value: str | None) -> Callable[[Json], None]:
+    """Give a label another value, or take it away."""
+
+    def change(pod: Json) -> None:
+        del pod["metadata"]["labels"][name]
+        if value is not None:
+            pod["metadata"]["labels"][name] = value
+
+    return change
+
+
+def replaced(name: str, **source: Any) -> Callable[[Json], None]:
+    """Give a volume of the values another source."""
+
+    def change(pod: Json) -> None:
+        (found,) = (one for one in pod["spec"]["volumes"] if one["name"] == name)
+        found.clear()
+        found.update(name=name, **source)
+
+    return change
+
+
+def socket_writable(pod: Json) -> None:
+    (mount,) = (
+        mount for one in pod["spec"]["containers"] for mount in one["volumeMounts"] if mount["name"] == "docker-api"
+    )
+    del mount["readOnly"]
+
+
+def variable(name: str) -> Callable[[Json], None]:
+    """A variable from a Secret."""
+    entry = {"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}}
+    return lambda pod: pod["spec"]["containers"][0]["env"].append(entry)
+
+
+PRIVILEGES = "not privileged, and get no privileges or capabilities"
+VOLUMES = "Volumes of a build pod are"
+VARIABLES = "Variables of a build pod come from"
+LABELS = "has the labels component and binderhub-service/owner"
+ACCOUNTS = 'runs as "default" or as buildPods.serviceAccountName, without its token'
+HOST = "does not use its node's network, processes or IPC"
+IMAGES = "Images of a build pod are"
+
+TOKEN_VOLUME = {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+PRIVILEGED: Json = {"allowPrivilegeEscalation": True, "privileged": True}
+MOUNTED = {"secret": {"secretName": "hub"}}
+
+
+PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
+    "the hub's Secret": (volume(**MOUNTED), VOLUMES),
+    "the node's root": (volume(hostPath={"path": "/"}), VOLUMES),
+    "the directory above the socket's": (volume(hostPath={"path": "/run/binderhub-service"}), VOLUMES),
+    "a claim": (volume(persistentVolumeClaim={"claimName": "hub-db-dir"}), VOLUMES),
+    "a token": (volume(**TOKEN_VOLUME), VOLUMES),
+    "another driver": (volume(csi={"driver": "other"}), VOLUMES),
+    "another path under a known name": (replaced("on-node", hostPath={"path": "/etc"}), VOLUMES),
+    "another Secret under a known name": (replaced("in-secret", **MOUNTED), VOLUMES),
+    "another volume of a known driver": (
+        replaced("of-driver", csi={"driver": "d.example.org", "volumeAttributes": {"e": "2"}}),
+        VOLUMES,
+    ),
+    "a writable socket directory": (socket_writable, "mounted read-only"),
+    "a variable of the hub's Secret": (variable("hub"), VARIABLES),
+    "variables of the hub's Secret": (container(envFrom=[{"secretRef": {"name": "hub"}}]), VARIABLES),
+    "privileged": (security(**PRIVILEGED), PRIVILEGES),
+    "more privileges": (security(allowPrivilegeEscalation=True), PRIVILEGES),
+    "a capability": (security(capabilities={"add": ["SYS_ADMIN"]}), PRIVILEGES),
+    "a privileged init container": (
+        lambda pod: pod["spec"]["initContainers"][0].update(securityContext=PRIVILEGED),
+        PRIVILEGES,
+    ),
+    "another image": (container(image="docker.io/evil/evil:1"), IMAGES),
+    "a port of the node": (container(ports=[{"containerPort": 80, "hostPort": 80}]), "no port of their node"),
+    "the node's network": (spec(hostNetwork=True), HOST),
+    "the node's processes": (spec(hostPID=True), HOST),
+    "the node's IPC": (spec(hostIPC=True), HOST),
+    "another service account": (spec(serviceAccountName="hub"), ACCOUNTS),
+    "the account's token": (spec(automountServiceAccountToken=True), ACCOUNTS),
+    "the account's token by default": (lambda pod: pod["spec"].pop("automountServiceAccountToken"), ACCOUNTS),
+    "another pull Secret": (
+        spec(imagePullSecrets=[{"name": "hub"}]),
+        "pulls with the Secrets in buildPods.imagePullSecrets only",
+    ),
+    "no owner": (label("binderhub-service/owner", None), LABELS),
+    "another owner": (label("binderhub-service/owner", "0123456789"), LABELS),
+    "no component": (label("component", None), LABELS),
+    "another component": (label("component", "hub"), LABELS),
+    "no labels": (lambda pod: pod["metadata"].pop("labels"), LABELS),
+    "another name": (lambda pod: pod["metadata"].update(name="hub"), 'begins with "build-"'),
+}
+
+
+@pytest.mark.parametrize("case", PODS)
+def test_another_pod_is_refused(builds: Builds, case: str) -> None:
+    change, words = PODS[case]
+    pod = copy.deepcopy(builds.pod())
+    change(pod)
+    assert words in builds.refusal("pods", pod)
+
+
+def test_a_pod_in_another_namespace_is_refused(builds: Builds) -> None:
+    message = builds.refusal("pods", builds.pod(), namespace="default")
+    assert f"build pods in the namespace {builds.namespace.name} only" in message
+
+
+def test_a_secret_in_another_namespace_is_refused(builds: Builds) -> None:
+    made = builds.secret()
+    message = builds.refusal("secrets", made, namespace="default")
+    assert f"Secrets of builds in the namespace {builds.namespace.name} only" in message
+
+
+def test_a_running_build_pod_does_not_become_another(builds: Builds, server: ApiServer) -> None:
+    pod = builds.pod(ref="2" * 40)
+    name = builds.make("pods", pod, dry=False)["metadata"]["name"]
+    path = builds.namespace.path("pods", name)
+    change = {"metadata": {"labels": {"binderhub-service/owner": "other"}}}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        builds.binderhub.request("PATCH", path, change, "application/merge-patch+json")
+    assert LABELS in json.loads(refused.value.read())["message"]
+    debug = {"spec": {"ephemeralContainers": [{"name": "e", "image": IMAGE}]}}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        builds.binderhub.request(
+            "PATCH", f"{path}/ephemeralcontainers", debug, "application/strategic-merge-patch+json"
+        )
+    assert "no ephemeral containers" in json.loads(refused.value.read())["message"]
+    assert server.request("GET", path)["metadata"]["labels"] == pod["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one["metadata"].update(name="hub"), 'begins with "build-"'),
+        (lambda one: one["metadata"].pop("ownerReferences"), "belongs to its pod"),
+        (lambda one: one["metadata"]["ownerReferences"][0].update(kind="ConfigMap"), "belongs to its pod"),
+        (
+            lambda one: (
+                one.update(type="kubernetes.io/service-account-token"),
+                one["metadata"].update(annotations={"kubernetes.io/service-account.name": "hub"}),
+            ),
+            "has the type Opaque",
+        ),
+    ],
+    ids=["another name", "nobody's", "of another kind of object", "a token of a service account"],
+)
+def test_another_secret_is_refused(builds: Builds, change: Callable[[Json], Any], words: str) -> None:
+    made = builds.secret()
+    change(made)
+    assert words in builds.refusal("secrets", made)
