@@ -9,6 +9,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -258,3 +259,21 @@ def test_a_build_pod_reaches_git_and_little_else(ours: Release, forbidden: dict[
         assert [name for name, where in forbidden.items() if not pods.connects("another", where)] == []
     finally:
         ours.delete("pod", "fetching", "another")
+
+
+def test_binderhub_reaches_what_it_needs_and_nothing_else(ours: Release, forbidden: dict[str, Where]) -> None:
+    pod, api = "deployment/binderhub", {"api", "api-server"}
+    targets = {name: where for name, where in forbidden.items() if not name.startswith("binderhub")}
+
+    def reached() -> set[str]:
+        with ThreadPoolExecutor(len(targets)) as at_once:
+            found = at_once.map(lambda where: Pods(ours).connects(pod, where), targets.values())
+            return {name for name, connects in zip(targets, found, strict=True) if connects}
+
+    until(lambda: reached() == api, "the policy of BinderHub's pod")
+    assert all(Pods(ours).connects(pod, NEEDED[name]) for name in ("registry", "git"))
+    ours.install(OFF)
+    try:
+        until(lambda: reached() == set(targets), "BinderHub's pod without a policy")
+    finally:
+        ours.install()
