@@ -27,15 +27,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="module")
 def plurals(server: ApiServer) -> dict[tuple[str, str], str]:
-    """What paths call a kind, by its version and kind."""
-    needed = {"apps", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}
+    """What paths call a kind, by its version and kind; with a slash before it, where it is in no namespace."""
+    needed = {
+        "admissionregistration.k8s.io",
+        "apps",
+        "batch",
+        "networking.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+    }
     # It answers before it has told of all its groups.
     until(lambda: needed <= {one["name"] for one in server.request("GET", "/apis")["groups"]}, "all groups of the API")
     versions = {"/api/v1": "v1"}
     for group in server.request("GET", "/apis")["groups"]:
         versions |= {f"/apis/{one['groupVersion']}": one["groupVersion"] for one in group["versions"]}
     return {
-        (version, one["kind"]): one["name"]
+        (version, one["kind"]): one["name"] if one["namespaced"] else f"/{one['name']}"
         for path, version in versions.items()
         for one in server.request("GET", path)["resources"]
         if "/" not in one["name"]
@@ -47,8 +54,9 @@ def try_to_make(server: ApiServer, plural: str, one: Object, namespace: str) -> 
     version = one["apiVersion"]
     base = "/api/v1" if version == "v1" else f"/apis/{version}"
     query = "dryRun=All&fieldValidation=Strict"
+    place = plural if plural.startswith("/") else f"/namespaces/{namespace}/{plural}"
     try:
-        server.request("POST", f"{base}/namespaces/{namespace}/{plural}?{query}", one)
+        server.request("POST", f"{base}{place}?{query}", one)
     except urllib.error.HTTPError as refused:
         return str(json.load(refused)["message"])
     return ""
