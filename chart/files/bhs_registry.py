@@ -41,7 +41,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TOKEN = re.compile(r"[!-~]+")
 
 
-class RegistryUnknown(Exception):
+class RegistryUnknown(Exception):  # noqa: N818 - the state of things, rather than a mistake
     """The registry does not say whether it has an image. The message is a sentence that anybody may read."""
 
 
@@ -175,7 +175,9 @@ class ServiceDockerRegistry(DockerRegistry):
         if self.token_url:
             realm = address(self.token_url)
             if realm is None:
-                raise RegistryUnknown("The URL for tokens is not one. Set DockerRegistry.token_url to https:// and a host.")
+                raise RegistryUnknown(
+                    "The URL for tokens is not one. Set DockerRegistry.token_url to https:// and a host."
+                )
             token = await self._token(registry, realm, {"scope": scope, "service": "container_registry"})
             return self._found(await ask(f"Bearer {token}"), with_token=True)
         answer = await ask(self._basic() if self._wants_basic and self.username else "")
@@ -231,7 +233,9 @@ class ServiceDockerRegistry(DockerRegistry):
                 f"{registry} wants its login sent to {realm}, which configuration does not name. "
                 f"If {realm} belongs to the registry, add it to registry.tokenHosts."
             )
-        answer = await self._ask(url_concat(realm.url, question), MAX_TOKEN_ANSWER, self._basic() if self.username else "")
+        answer = await self._ask(
+            url_concat(realm.url, question), MAX_TOKEN_ANSWER, self._basic() if self.username else ""
+        )
         if answer.status in (401, 403):
             raise _Refused(f"{realm} refuses the login for {registry} (HTTP {answer.status}). Check it in registry.")
         if answer.status == 429 or answer.status >= 500:

@@ -129,4 +129,6 @@ def may_receive_login(realm: Address, registry: Address, token_url: str, token_h
 def _place(host: str, scheme: str) -> tuple[str, int]:
     """Host and port of `host` or `host:port`, which an administrator has written; the scheme's own port by default."""
     parts = urlsplit(f"//{host.strip().lower()}")
-    return f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or ""), parts.port or _PORTS[scheme]
+    return f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or ""), parts.port or _PORTS[
+        scheme
+    ]

@@ -19,7 +19,7 @@ from contract.test_registry import ask
 from machine.paths import CHART
 
 LOGIN = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-TOKEN = "t0ken"
+TOKEN = "t0ken"  # noqa: S105 - of a test
 MANIFEST = b'{"schemaVersion": 2}'
 
 
@@ -136,9 +136,7 @@ c.DockerRegistry.update(url="http://{registry.host}", username={USER!r}, passwor
     return look
 
 
-def test_a_realm_on_another_host_gets_nothing(
-    look_up: Callable[..., Asked], registry: Server, other: Server
-) -> None:
+def test_a_realm_on_another_host_gets_nothing(look_up: Callable[..., Asked], registry: Server, other: Server) -> None:
     registry.answer = with_token(f'Bearer realm="http://{other.host}/token",service="s"')
     asked = look_up()
     assert not asked.found
@@ -180,7 +178,7 @@ def test_a_realm_that_looks_like_the_registry_gets_nothing(
     address = realm.format(registry=registry.host, other=other.host)
     escaped = address.replace("\\", "\\\\")
     registry.answer = with_token(f'Bearer realm="{escaped}",service="s"')
-    assert not look_up(f"c.ServiceDockerRegistry.token_hosts = ['127.0.0.1:1']").found
+    assert not look_up("c.ServiceDockerRegistry.token_hosts = ['127.0.0.1:1']").found
     assert other.seen == []
     assert registry.logins() == []
 
@@ -273,7 +271,7 @@ def test_a_body_without_bounds_counts_as_not_there(
         'Basic realm="r"\nBearer realm="http://{registry}/token"',
         'Negotiate, Bearer realm="http://{registry}/token", Basic realm="a, Bearer realm=b"',
         'Negotiate YWJj==, BEARER Realm="http://{registry}/token"',
-        'Bearer realm=http://{registry}/token',
+        "Bearer realm=http://{registry}/token",
     ],
 )
 def test_a_bearer_challenge_among_others_is_answered(
@@ -402,9 +400,7 @@ def test_the_digest_is_unknown_where_the_realm_is_another_host(
     assert other.seen == []
 
 
-def test_a_login_goes_over_tls_where_the_registry_does(
-    digest: Callable[..., tuple[str, str]], other: Server
-) -> None:
+def test_a_login_goes_over_tls_where_the_registry_does(digest: Callable[..., tuple[str, str]], other: Server) -> None:
     said, _ = digest(url="https://registry.example", token_url=f"http://{other.host}/token", token_hosts=[other.host])
     assert said.startswith(f"unknown registry.example wants its login sent to {other.host} without TLS")
     assert other.seen == []
