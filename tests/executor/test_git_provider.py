@@ -263,6 +263,21 @@ def test_the_first_redirect_is_followed_by_http_alone(service: Service, git: Git
     assert "The repository cannot be read: " in failure(service, spec(f"http://{git.host}/away/one.git"))
 
 
+def test_git_uses_no_protocol_that_is_not_allowed(binderhub: Installed, tmp_path: Path, git: GitServer) -> None:
+    """Also where Git's own configuration, or a helper, leads elsewhere."""
+    git.repository("one.git")
+    rewrites = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{tmp_path}/git/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "http://rewritten.example/",
+    }
+    folder = tmp_path / "service"
+    folder.mkdir()
+    with running(binderhub, folder, CONFIG, rewrites) as service:
+        said = failure(service, spec("http://rewritten.example/one.git"))
+    assert "The repository cannot be read: transport 'file' not allowed." in said
+
+
 def credentials_of(service: Service, url: str) -> str:
     """The credentials that a build of this repository gets."""
     ref = service.script([("status", "BUILT")])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bhs_registry_auth import address, challenges, may_receive_login
 from contract.registries import PASSWORD, USER
 from contract.service import Installed, free_port, running
 from contract.test_registry import ask
@@ -404,3 +406,65 @@ def test_a_login_goes_over_tls_where_the_registry_does(digest: Callable[..., tup
     said, _ = digest(url="https://registry.example", token_url=f"http://{other.host}/token", token_hosts=[other.host])
     assert said.startswith(f"unknown registry.example wants its login sent to {other.host} without TLS")
     assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://r.example", ("r.example", 443)),
+        ("HTTPS://R.Example:443/token?a=b", ("r.example", 443)),
+        ("http://r.example:5000/a", ("r.example", 5000)),
+        ("http://[::1]:5000/", ("[::1]", 5000)),
+        ("https://u@r.example/", None),
+        ("https://r.example\\@evil.example/", None),
+        ("https://r.example/\\evil", None),
+        ("https://r.example/#x", None),
+        ("https://r.example:99999/", None),
+        ("https://r.example:0/", None),
+        ("https://r%2eexample/", None),
+        ("https://r.example/\u00fc", None),
+        ("https://r.example/ x", None),
+        ("https://r.example/\n", None),
+        ("ftp://r.example/", None),
+        ("//r.example/", None),
+        ("", None),
+    ],
+)
+def test_an_address_is_one_that_every_client_reads_alike(url: str, place: tuple[str, int] | None) -> None:
+    found = address(url)
+    assert (found.place if found else None) == place
+
+
+@pytest.mark.parametrize(
+    ("registry", "realm", "hosts", "may"),
+    [
+        ("https://r.example", "https://r.example/token", [], True),
+        ("https://r.example", "https://r.example:443/token", [], True),
+        ("https://r.example", "https://r.example:8443/token", [], False),
+        ("https://r.example", "http://r.example:443/token", [], False),
+        ("https://r.example", "https://auth.r.example/token", [], False),
+        ("https://r.example", "https://auth.example/token", ["Auth.Example"], True),
+        ("https://r.example", "https://auth.example:8443/token", ["auth.example"], False),
+        ("https://r.example", "https://auth.example:8443/token", ["auth.example:8443"], True),
+        ("https://r.example", "http://auth.example/token", ["auth.example", "auth.example:80"], False),
+        ("http://r.example:5000", "http://auth.example/token", ["auth.example"], True),
+        ("https://registry-1.docker.io", "https://auth.docker.io/token", [], True),
+        ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", [], True),
+        ("https://registry.gitlab.com:8443", "https://gitlab.com/jwt/auth", [], False),
+        ("https://registry.digitalocean.com", "https://api.digitalocean.com/v2/registry/auth", [], True),
+        ("https://r.example", "https://auth.docker.io/token", [], False),
+    ],
+)
+def test_who_may_have_the_login(registry: str, realm: str, hosts: list[str], may: bool) -> None:
+    asking, asked = address(registry), address(realm)
+    assert asking
+    assert asked
+    assert may_receive_login(asked, asking, "", hosts) == may
+
+
+def test_a_long_header_costs_little() -> None:
+    pieces = ('"', '"\\"', ",", "a=", "a ", 'Bearer realm="', " ")
+    start = time.perf_counter()
+    for piece in pieces:
+        challenges([piece * (8192 // len(piece)), "Bearer " + piece * 100_000])
+    assert time.perf_counter() - start < 1
