@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -356,3 +357,27 @@ def test_malformed_credentials_end_binderhub_when_it_starts(binderhub: Installed
     assert ended.returncode == 1
     assert "config.GitRepoProvider.git_credentials is malformed. Write it as lines" in ended.stderr
     assert CANARY not in ended.stdout + ended.stderr
+
+
+def test_the_charts_configuration_sets_the_provider_and_the_masks(binderhub: Installed, tmp_path: Path) -> None:
+    files = tmp_path / "mounted"
+    shutil.copytree(CHART / "files", files)
+    values = {
+        "buildPods": {"executor": "service", "gitCredentialHosts": ["git.example.org"]},
+        "config": {"GitRepoProvider": {"git_credentials": CREDENTIALS}},
+        # The rest is that of the tests: no cluster, and builds that end at once.
+        "extraConfig": {
+            "tests": "c.BinderHub.build_class = 'recording.ScriptedExecutor'\n"
+            "c.BinderHub.build_cleaner_class = None\n"
+            "c.BinderHub.registry_class = 'recording.RecordingRegistry'\n"
+        },
+    }
+    (files / "chart-config.yaml").write_text(json.dumps(values))
+    loads = f"load_subconfig('binderhub_config.py', path={str(files)!r})\n"
+    with running(binderhub, tmp_path, loads) as service:
+        assert credentials_of(service, "https://git.example.org/repo") == CREDENTIALS
+        assert credentials_of(service, "https://evil.example/repo") == ""
+        url = f"https://user:{CANARY}@git.example.org/repo"
+        assert failure(service, spec(url)).strip() == bhs_git_address.LOGIN_IN_ADDRESS
+        service.events(f"https%3A%2F%2F{CANARY}%40github.com", provider="gh")
+        assert CANARY not in service.log.read_text()
