@@ -20,10 +20,12 @@ def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
     file = folder / "registry.yaml"
     if not file.exists():
         return
-    registry: dict[str, str] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    registry: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     c.DockerRegistry.url = registry["url"]
     if registry["tokenUrl"]:
         c.DockerRegistry.token_url = registry["tokenUrl"]
+    if registry.get("tokenHosts"):
+        c.ServiceDockerRegistry.token_hosts = registry["tokenHosts"]
     if "username" in registry:
         _set_login(c, registry["username"], registry["password"])
     elif registry.get("existingSecret"):
@@ -36,7 +38,7 @@ def _set_login(c: Any, username: str, password: str) -> None:  # noqa: ANN401
     c.DockerRegistry.password = password
 
 
-def _existing(c: Any, registry: dict[str, str]) -> tuple[str, str]:  # noqa: ANN401
+def _existing(c: Any, registry: dict[str, Any]) -> tuple[str, str]:  # noqa: ANN401
     """The login in the mounted Secret; has build pods use the key that this Secret has."""
     folder = Path(os.environ["DOCKER_CONFIG"])
     key = next((key for key in ("config.json", DOCKERCONFIGJSON) if (folder / key).exists()), None)

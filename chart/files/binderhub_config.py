@@ -47,7 +47,13 @@ c = get_config()
 # Where the chart's own modules are: beside this file.
 sys.path.append(str(Path(__file__).parent))
 
-import bhs_registry_login  # noqa: E402 - the path is set above
+import bhs_mask  # noqa: E402 - the path is set above
+
+# First of all, so that nothing is logged before.
+bhs_mask.install()
+
+import bhs_git_credentials  # noqa: E402
+import bhs_registry_login  # noqa: E402
 
 bhs_registry_login.configure(c, Path(__file__).parent)
 
@@ -55,6 +61,11 @@ if get_chart_config("buildPods.executor") != "upstream":
     c.BinderHub.build_class = "bhs_executor.ServiceBuildExecutor"
     c.BinderHub.build_cleaner_class = "bhs_cleaner.ServiceKubernetesCleaner"
     c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
+    import bhs_git_provider
+
+    c.BinderHub.repo_providers = bhs_git_provider.repo_providers()
+    if get_chart_config("buildPods.gitCredentialHosts"):
+        c.ServiceGitRepoProvider.credential_hosts = get_chart_config("buildPods.gitCredentialHosts")
     _traits = {
         "tolerations": "tolerations",
         "priorityClassName": "priority_class_name",
@@ -96,3 +107,5 @@ for _key in sorted(_snippets, key=lambda key: (not key.startswith("binderhub-ser
     if _snippet:
         print(f"Running extraConfig.{_key}")
         exec(compile(_snippet, f"extraConfig.{_key}", "exec"))  # noqa: S102 - the chart's user asks for it
+
+bhs_git_credentials.check(c)

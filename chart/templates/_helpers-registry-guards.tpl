@@ -3,7 +3,7 @@
     {{- $registry := .Values.registry }}
     {{- $host := (include "binderhub-service.registry" . | fromJson).host | default "" }}
     {{- if not $registry.server }}
-        {{- range $name := list "username" "existingSecret" "certificateAuthority" "insecure" }}
+        {{- range $name := list "username" "existingSecret" "certificateAuthority" "insecure" "tokenHosts" }}
             {{- if get $registry $name }}
                 {{- printf "registry.%s is set, but not the registry that it is for. Set registry.server to its host: docker.io, quay.io, registry.example.org:5000 …" $name | fail }}
             {{- end }}

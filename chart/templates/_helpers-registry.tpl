@@ -64,6 +64,9 @@
         {{- with .Values.registry.existingSecret }}
             {{- $_ := set $registry "existingSecret" . }}
         {{- end }}
+        {{- with .Values.registry.tokenHosts }}
+            {{- $_ := set $registry "tokenHosts" . }}
+        {{- end }}
         {{- $registry | toYaml }}
     {{- end }}
 {{- end }}

@@ -1,10 +1,37 @@
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from chart.mount import Mount
 from chart.notes import Notes
 from lab import tools
+from traitlets import Dict
 from values.rendering import ANONYMOUS, Chart, Objects
+
+
+class GitRepoProvider:
+    """In place of BinderHub's, of which the configuration makes a subclass."""
+
+
+class BinderHub:
+    """In place of the application that loads the configuration."""
+
+    @classmethod
+    def class_traits(cls) -> dict[str, Dict]:
+        return {"repo_providers": Dict({"gh": "BinderHub's", "git": GitRepoProvider})}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binderhub_modules() -> Iterator[None]:
+    """The part of BinderHub that its configuration looks at: the package is not among the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("binderhub", "binderhub.app", "binderhub.repoproviders"):
+            patch.setitem(sys.modules, name, ModuleType(name))
+        patch.setattr(sys.modules["binderhub.app"], "BinderHub", BinderHub, raising=False)
+        patch.setattr(sys.modules["binderhub.repoproviders"], "GitRepoProvider", GitRepoProvider, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

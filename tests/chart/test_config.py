@@ -6,6 +6,11 @@ from chart.mount import Mount
 
 def test_the_defaults(mount: Mount) -> None:
     config = mount.load({})
+    providers = config.BinderHub.pop("repo_providers")
+    assert {name: getattr(one, "__name__", one) for name, one in providers.items()} == {
+        "gh": "BinderHub's",
+        "git": "ServiceGitRepoProvider",
+    }
     assert config.BinderHub == {
         "base_url": "/",
         "port": 8585,
@@ -122,3 +127,31 @@ def test_a_broken_snippet_is_named(mount: Mount) -> None:
         mount.load({"extraConfig": {"mine": "a = 1\n\nb = a / 0"}})
     place = caught.traceback[-1]
     assert (str(place.path), place.lineno + 1) == ("extraConfig.mine", 3)
+
+
+def test_providers_that_configuration_sets_stay(mount: Mount) -> None:
+    own = "c.BinderHub.repo_providers = {'gh': 'mine'}"
+    assert mount.load({"extraConfig": {"own": own}}).BinderHub.repo_providers == {"gh": "mine"}
+
+
+def test_binderhubs_own_executor_has_binderhubs_own_providers(mount: Mount) -> None:
+    assert "repo_providers" not in mount.load({"buildPods": {"executor": "upstream"}}).BinderHub
+
+
+def test_hosts_of_git_credentials(mount: Mount) -> None:
+    values = {"buildPods": {"gitCredentialHosts": ["git.example.org"]}}
+    assert mount.load(values).ServiceGitRepoProvider.credential_hosts == ["git.example.org"]
+    assert "ServiceGitRepoProvider" not in mount.load({})
+
+
+def test_token_hosts(mount: Mount) -> None:
+    values = {"registry": {"server": "registry.example.org", "tokenHosts": ["auth.example.org"]}}
+    assert mount.load(values).ServiceDockerRegistry.token_hosts == ["auth.example.org"]
+
+
+@pytest.mark.parametrize("provider", ["GitRepoProvider", "RepoProvider", "GitHubRepoProvider", "GitLabRepoProvider"])
+def test_malformed_git_credentials_of_a_snippet_end_the_start(mount: Mount, provider: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        mount.load({"extraConfig": {"git": f"c.{provider}.git_credentials = 'canary-t0ken'"}})
+    assert str(ended.value).startswith(f"config.{provider}.git_credentials is malformed. Write it as lines")
+    assert "canary" not in str(ended.value)

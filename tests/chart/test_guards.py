@@ -114,3 +114,42 @@ def test_another_registrys_prefix_and_a_push_without_a_login_are_only_told(notes
     told = " ".join(notes.warnings(values))
     assert "registry.server is quay.io, but config.BinderHub.image_prefix" in told
     assert "without a login" in told
+
+
+CREDENTIALS = "username=robot\\npassword=canary"
+
+
+@pytest.mark.parametrize("provider", ["GitRepoProvider", "RepoProvider", "ServiceGitRepoProvider"])
+def test_git_credentials_need_their_hosts(chart: Chart, provider: str) -> None:
+    values: dict[str, Any] = {"config": {provider: {"git_credentials": CREDENTIALS}}}
+    with pytest.raises(Problem, match=r"Set buildPods\.gitCredentialHosts to a list") as refused:
+        chart.render(values)
+    assert "canary" not in str(refused.value)
+    chart.render({**values, "buildPods": {"gitCredentialHosts": ["git.example.org"]}})
+    chart.render({**values, "buildPods": {"executor": "upstream"}})
+
+
+@pytest.mark.parametrize("provider", ["GitRepoProvider", "GitHubRepoProvider", "GitLabRepoProvider"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "canary-t0ken",
+        "canary==",
+        "robot:canary",
+        "username=robot password\ncanary",
+        "username=a\\ncanary",
+        "user=canary",
+    ],
+)
+def test_malformed_git_credentials_are_refused_and_not_shown(chart: Chart, provider: str, given: str) -> None:
+    hosts = {"gitCredentialHosts": ["git.example.org"]}
+    with pytest.raises(Problem, match=rf"config\.{provider}\.git_credentials is malformed\.") as refused:
+        chart.render({"config": {provider: {"git_credentials": given}}, "buildPods": hosts})
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", [CREDENTIALS, "username=robot\npassword=a=b c\n", "password=a\\n"])
+def test_well_formed_git_credentials_are_taken(chart: Chart, given: str) -> None:
+    hosts = {"gitCredentialHosts": ["git.example.org", "http://git.example.org:3000"]}
+    chart.render({"config": {"GitRepoProvider": {"git_credentials": given}}, "buildPods": hosts})
+    chart.render({"config": {"GitHubRepoProvider": {"git_credentials": given}}})

@@ -299,6 +299,7 @@ CERTIFICATE = {"mountPath": "/etc/docker/certs.d/quay.io/ca.crt", "stringData": 
         ({"registry": {"existingSecret": "mine"}}, r"registry\.existingSecret is set, but not"),
         ({"registry": {"certificateAuthority": CA}}, r"registry\.certificateAuthority is set, but not"),
         ({"registry": {"insecure": True}}, r"registry\.insecure is set, but not"),
+        ({"registry": {"tokenHosts": ["auth.example.org"]}}, r"registry\.tokenHosts is set, but not"),
         (registry("quay.io/me"), r"more than a host\. Set it to quay\.io"),
         (registry("http://r:5000"), r"Set registry\.insecure to true"),
         (registry(insecure=True, certificateAuthority=CA), r"plain HTTP, .* Leave one of them out"),

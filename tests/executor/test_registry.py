@@ -9,9 +9,10 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from contract.registries import INDEX, MANIFEST, PASSWORD, SERVICE, USER, Registry
+from contract.registries import INDEX, MANIFEST, PASSWORD, SERVICE, USER, Registry, Tokens
 from contract.service import Installed, free_port, new_ref, running
 from contract.test_registry import (  # noqa: F401 - fixtures
     TokenRegistry,
@@ -34,6 +35,11 @@ c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
 c.BinderHub.image_prefix = "{where.host}/group/"
 {more}
 """
+
+
+def named(tokens: Tokens) -> str:
+    """The configuration that lets the token server have the login."""
+    return f"\nc.ServiceDockerRegistry.token_hosts = [{urlsplit(tokens.url).netloc!r}]"
 
 
 @pytest.mark.parametrize("kind", [MANIFEST, INDEX], ids=["manifest", "index"])
@@ -142,7 +148,7 @@ def test_a_registry_with_tokens_is_understood(
     kind: str,
 ) -> None:
     there = with_tokens.registry
-    with running(binderhub, tmp_path, config(there, login(there))) as service:
+    with running(binderhub, tmp_path, config(there, login(there) + named(with_tokens.tokens))) as service:
         ref, image, tag = built(service)
         with_tokens.door.push(image, tag, kind)
         assert [event["message"] for event in ask(service, ref)] == ["Done! Found built image\n"]
@@ -160,7 +166,8 @@ def test_a_wrong_login_is_no_error_where_tokens_are_given(
     for number, words in enumerate(logins):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with running(binderhub, folder, config(with_tokens.registry, f"c.DockerRegistry.update({words})")) as service:
+        more = f"c.DockerRegistry.update({words}){named(with_tokens.tokens)}"
+        with running(binderhub, folder, config(with_tokens.registry, more)) as service:
             assert phases(ask(service, service.script([("status", "BUILT")]))) == ["waiting", "ready"]
     assert [given for _, given in with_tokens.tokens.asked[:1]] == [""]
 

@@ -1,0 +1,91 @@
+"""Addresses of Git repositories and the credentials for them: what is well-formed, and which host it names."""
+
+import re
+import unicodedata
+
+LOGIN_IN_ADDRESS = (
+    "The repository's address has a login in it. Leave it out. If the repository is private, ask the administrator of "
+    "this service to configure Git credentials."
+)
+MALFORMED_ADDRESS = (
+    "The repository's address is malformed. Give it as https://HOST/PATH, without spaces or backslashes."
+)
+
+# https://git-scm.com/docs/git-credential#IOFMT
+CREDENTIAL_KEYS = (
+    "protocol",
+    "host",
+    "path",
+    "username",
+    "password",
+    "password_expiry_utc",
+    "oauth_refresh_token",
+    "url",
+    "authtype",
+    "credential",
+    "ephemeral",
+    "continue",
+    "quit",
+)
+MALFORMED_CREDENTIALS = (
+    "{} is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between "
+    "them."
+)
+
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE)
+_SCP = re.compile(r"([^/@]+)@([^/]+?):")
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_CREDENTIAL = re.compile(f"(?:{'|'.join(CREDENTIAL_KEYS)})=[^\\x00-\\x1f\\x7f]*")
+
+
+def check(url: str) -> str:
+    """The address, its scheme in lower case. Raises ValueError with a sentence that does not repeat any of it.
+
+    Clients disagree on addresses with backslashes, tabs or percent signs before the path, so these are refused. A
+    user's name is no login where the scheme is ssh, whose key belongs to the administrator.
+    """
+    found = _ADDRESS.fullmatch(url)
+    if not found:
+        scp = _SCP.match(url)
+        if scp and ":" not in scp[1] and not _FORBIDDEN.search(url):
+            return url
+        raise ValueError(LOGIN_IN_ADDRESS if "@" in unicodedata.normalize("NFKC", url) else MALFORMED_ADDRESS)
+    scheme, authority, path = found.groups()
+    # NFKC, since clients turn characters such as U+FF20 into @.
+    user, at, host = unicodedata.normalize("NFKC", authority).replace("%40", "@").rpartition("@")
+    if at and (scheme.lower() not in ("ssh", "git+ssh", "ssh+git") or ":" in user or "%" in user):
+        raise ValueError(LOGIN_IN_ADDRESS)
+    if not authority and scheme.lower() not in ("http", "https") and not _FORBIDDEN.search(url):
+        return f"{scheme.lower()}://{path}"  # file:///…, where an administrator allows that
+    place = _AUTHORITY.fullmatch(host)
+    if not place or not _is_host(place[1]) or int(place[2] or 1) not in range(1, 65536) or _FORBIDDEN.search(url):
+        raise ValueError(MALFORMED_ADDRESS if not at else LOGIN_IN_ADDRESS)
+    return f"{scheme.lower()}://{authority}{path}"
+
+
+def _is_host(host: str) -> bool:
+    return host.startswith("[") or all(character.isalnum() or character in "-._" for character in host)
+
+
+def host(url: str) -> str:
+    """Host and port as `url` has them, in lower case; empty where the host is not written in ASCII.
+
+    Clients map other characters to ASCII each in their own way, so that a host that looks like a listed one may be
+    another.
+    """
+    found = _ADDRESS.fullmatch(url)
+    authority = found[2] if found else ""
+    return authority.lower() if _HOST.fullmatch(authority) else ""
+
+
+def is_secure(url: str) -> bool:
+    """Whether the connection is encrypted."""
+    return url.lower().startswith("https://")
+
+
+def are_credentials(text: str) -> bool:
+    r"""Whether `text` is what `git credential` reads: lines of key=value, with line breaks or \n between them."""
+    lines = [line for line in text.replace("\\n", "\n").split("\n") if line]
+    return bool(lines) and all(_CREDENTIAL.fullmatch(line) for line in lines)
