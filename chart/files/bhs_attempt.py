@@ -9,13 +9,14 @@ from bhs_audience import Audience
 from bhs_cluster import Cluster, changes
 from bhs_daemon import UsedDaemon
 from bhs_engine import Engine
-from bhs_engine_docker import NO_DAEMON
 from bhs_faults import Failure
 from bhs_logs import event
 from bhs_look import node, started
 from bhs_make import TROUBLE_SECONDS, Maker
 from bhs_outcome import Transcript
-from bhs_pod import BUILD, FETCH, Wanted
+from bhs_pod import Wanted, pushes
+from bhs_program_build import DAEMON_LOST, NO_DAEMON
+from bhs_programs import BUILD, FETCH, PUSH
 from bhs_reading import Reading
 from bhs_sight import Broken, Ended, Memory, Running, Sight, State, Waiting
 from bhs_state import deleted, judge
@@ -23,6 +24,7 @@ from bhs_state import deleted, judge
 TICK_SECONDS = 0.5
 LAST_LINES_SECONDS = 20.0
 LAST_LINES_OF_BROKEN_SECONDS = 3.0
+_PHASES = {FETCH: "fetching", BUILD: "building", PUSH: "pushing"}
 
 Json = dict[str, Any]
 
@@ -48,7 +50,9 @@ class Attempt:
         self.pod: Json = {}
         self.transcript = Transcript(engine.words)
         self._over = False
-        self.reading = Reading(cluster, woken, lambda: bool(audience.changed), lambda: self._over, self._take)
+        self.reading = Reading(
+            cluster, woken, lambda: bool(audience.changed), lambda: self._over, self._take, self._report
+        )
         self._daemon = UsedDaemon(cluster, woken)
         self._memory = Memory()
         self._clock = 0.0
@@ -72,7 +76,7 @@ class Attempt:
 
     async def _follow(self) -> Failure | None:
         before = time.monotonic()
-        while BUILD not in self.reading.ended:
+        while not self._succeeded():
             self._woken.clear()
             now = time.monotonic()
             if self._cluster.trouble:
@@ -96,6 +100,11 @@ class Attempt:
             before = now
             await changes(self._woken, TICK_SECONDS)
         return None
+
+    def _succeeded(self) -> bool:
+        """Whether the last program has reported success; a container of that name and word is nobody else's."""
+        report = self.transcript.reports.get(PUSH if pushes(self.pod) else BUILD)
+        return report is not None and report.keys() & {"exit_code", "error", "lost"} == set()
 
     def _state(self) -> State:
         seen = self._cluster.pods.get(self.pod["metadata"]["name"])
@@ -123,8 +132,8 @@ class Attempt:
         self.reading.read_to_the_end()
         await self.reading.last_lines(self.pod, LAST_LINES_SECONDS)
         if state.exit_code == 0:
-            return None
-        if state.container == BUILD and state.exit_code == NO_DAEMON and not self._spoke:
+            return None if self._succeeded() else Failure("BHS706")
+        if state.container == BUILD and state.exit_code == NO_DAEMON and BUILD not in self.transcript.reports:
             detail = f"the one on node {self.node} did not answer"
             return Failure("BHS302", {"seconds": self._wanted.start_seconds, "detail": detail})
         particulars = {
@@ -134,16 +143,25 @@ class Attempt:
             "name": self._wanted.image_name,
             "image": self._wanted.build_image,
         }
-        if state.container == BUILD and self._engine.has_daemons():
-            failure = await self._daemon.failure(self.node, self.transcript, particulars)
+        if state.container != FETCH:
+            cut = ""
+            if state.exit_code == DAEMON_LOST and "exit_code" not in self.transcript.reports.get(BUILD, {}):
+                lost = self.transcript.reports.get(PUSH, {}).get("lost")
+                cut = str(lost or self.transcript.maybe_lost or "it closed its connections")
+            hint = self.transcript.maybe_lost
+            failure = await self._daemon.failure(self.node, cut, hint, particulars)
             if failure:
                 return failure
         return self.transcript.failure(state.container, state.exit_code, particulars)
 
     def _take(self, container: str, lines: list[str]) -> None:
         for line in lines:
-            told = event(line, "fetching" if container == FETCH else "building")
+            told = event(line, _PHASES[container])
             self.transcript.add(container, told)
             self._audience.tell(told)
         self._spoke = self._spoke or container == BUILD
         self._heard = self._clock
+
+    def _report(self, container: str, report: Json) -> None:
+        self.transcript.reports[container] = report
+        self._woken.set()

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from bhs_api import Refused, Unreachable
 from bhs_attempt import Attempt
 from bhs_audience import Audience
 from bhs_cluster import Cluster
+from bhs_confirm import confirm
 from bhs_engine import Engine
 from bhs_faults import Failure
 from bhs_make import Maker
@@ -33,15 +34,27 @@ class Build:
     """A build that goes on until its pod has ended, whether or not anybody watches."""
 
     def __init__(
-        self, key: str, wanted: Wanted, engine: Engine, cluster: Cluster, slots: Slots, prefer: Callable[[], str]
+        self,
+        key: str,
+        wanted: Wanted,
+        engine: Engine,
+        cluster: Cluster,
+        slots: Slots,
+        prefer: Callable[[], str],
+        registry: Any,  # noqa: ANN401 - BinderHub's, or a class of the administrator's
     ) -> None:
-        """`key` names the pod; `prefer` gives the node that the pod should run on, or an empty text."""
+        """`key` names the pod; `prefer` gives the node that the pod should run on, or an empty text.
+
+        `registry` is asked what it holds after a push; None where images stay in the daemon.
+        """
         self.key, self.wanted, self.engine, self.cluster = key, wanted, engine, cluster
-        self._slots, self._prefer = slots, prefer
+        self._slots, self._prefer, self._registry = slots, prefer, registry
         self._woken = asyncio.Event()
         self.audience = Audience(self._woken)
         self.outcome: Failure | None = None
         self.over = False
+        self.digest = ""
+        """Digest of the image that the registry holds; empty until it has said so."""
         self.started_at = time.monotonic()
         self._attempt = self._new_attempt(1, "")
 
@@ -49,11 +62,6 @@ class Build:
     def node(self) -> str:
         """Where the pod runs or ran; empty where it has no node yet."""
         return self._attempt.node
-
-    @property
-    def digest(self) -> str:
-        """Digest of the pushed image, if the log told it."""
-        return self._attempt.transcript.digest
 
     @property
     def phase(self) -> str:
@@ -104,7 +112,12 @@ class Build:
 
     async def _run_attempt(self) -> Failure | None:
         await self._slots.take(self, at_once=self._attempt.joinable())
-        return await self._attempt.run()
+        failure = await self._attempt.run()
+        if failure is None and self.wanted.pushes and self._registry is not None:
+            self.digest, failure = await confirm(
+                self._registry, self.wanted.image_name, self._attempt.transcript.digest
+            )
+        return failure
 
     def _new_attempt(self, first: int, on_node: str) -> Attempt:
         maker = Maker(self.key, self.wanted, self.engine, self.cluster, self._prefer, self.audience, first, on_node)

@@ -30,7 +30,7 @@ class Builds:
         self._failed: dict[str, tuple[float, Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def get(self, wanted: Wanted, engine: Engine, prefer: Callable[[], str]) -> Build | Json:
+    def get(self, wanted: Wanted, engine: Engine, prefer: Callable[[], str], registry: Any = None) -> Build | Json:  # noqa: ANN401
         """The build of what is wanted, started if there is none; or the `failed` event of one that failed just now."""
         key = lock_name(wanted, engine)
         found = self._running.get(key)
@@ -40,7 +40,7 @@ class Builds:
         if failed and time.monotonic() - when < FAILED_SECONDS:
             again = f"(The same request failed {time.monotonic() - when:.0f} s ago; this is its answer.)"
             return {**failed, "repeated": True, "message": f"{again}\n{failed['message']}"}
-        build = Build(key, wanted, engine, self.cluster, self, prefer)
+        build = Build(key, wanted, engine, self.cluster, self, prefer, registry)
         self._running[key] = build
         task = asyncio.get_running_loop().create_task(self._run(build))
         self._tasks.add(task)

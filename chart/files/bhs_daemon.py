@@ -7,7 +7,6 @@ from typing import Any
 from bhs_cluster import Cluster, changes
 from bhs_faults import Failure
 from bhs_look import identity, killed_for_memory
-from bhs_outcome import Transcript
 
 SHOWS_SECONDS = 4.0
 """A client notices that the daemon is gone before the kubelet does, by so much at most."""
@@ -26,17 +25,21 @@ class UsedDaemon:
         """The build begins, with the daemon of this node as it is now."""
         self._at_start = identity(self._cluster.daemons.get(node))
 
-    async def failure(self, node: str, transcript: Transcript, particulars: dict[str, Any]) -> Failure | None:
-        """Why the daemon is what ended a builder that failed; nothing where it is not."""
-        if transcript.lost:
+    async def failure(self, node: str, cut: str, hint: str, particulars: dict[str, Any]) -> Failure | None:
+        """Why the daemon is what ended a container that failed; nothing where it is not.
+
+        `cut` is what a program saw that had the daemon's end of its connection closed. `hint` is an error that may come
+        from that: only a reason to wait until the daemon's pod shows it.
+        """
+        if cut or hint:
             await self._shows(node)
         daemon = self._cluster.daemons.get(node)
         lost = identity(daemon) != self._at_start
-        if daemon and (lost or transcript.lost) and killed_for_memory(daemon):
+        leaves = bool(daemon and daemon["metadata"].get("deletionTimestamp"))
+        if daemon and (lost or cut) and killed_for_memory(daemon):
             return Failure("BHS502", particulars)
-        if lost and not transcript.full:
-            detail = transcript.lost or "it started anew while the build ran"
-            return Failure("BHS501", {**particulars, "detail": detail})
+        if lost or cut or (hint and leaves):
+            return Failure("BHS501", {**particulars, "detail": hint or cut or "it started anew while the build ran"})
         return None
 
     async def _shows(self, node: str) -> None:

@@ -9,10 +9,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parts:
-    """What the engine adds to the container that builds."""
+    """What the engine adds to the containers that build and push."""
 
-    command: list[str]
-    """Waits for the daemon, then runs the command that it was made for."""
+    socket: str
+    """The daemon's socket, as those containers see it."""
     volumes: list[Json] = field(default_factory=list)
     mounts: list[Json] = field(default_factory=list)
     env: list[Json] = field(default_factory=list)
@@ -20,18 +20,20 @@ class Parts:
 
 @dataclass(frozen=True)
 class Words:
-    """How lines of the engine read, as patterns for `search`."""
+    """How lines of the engine read, as patterns for `match` at the start of a line."""
 
+    output: re.Pattern[str]
+    """A line that a step of the build printed: evidence of nothing but the step."""
+    quote: re.Pattern[str]
+    """Begins and ends a block in which the output of a failed step is repeated."""
+    error: re.Pattern[str]
+    """The engine's own error; group `error`."""
     step: re.Pattern[str]
-    """A step that failed; groups `step`, `code`."""
-    push: re.Pattern[str]
-    """From the first line that matches, it is the push that goes on."""
-    digest: re.Pattern[str]
-    """What was pushed; group `digest`."""
+    """An error that is a step's; groups `step` and `code`."""
     lost: re.Pattern[str]
-    """The daemon went away."""
+    """An error by which the daemon may have gone away."""
     full: re.Pattern[str]
-    """The daemon's disk is full."""
+    """An error by which the daemon's disk is full."""
 
 
 class Engine(Protocol):
@@ -39,11 +41,8 @@ class Engine(Protocol):
 
     words: Words
 
-    def parts(self, command: list[str], patience: int) -> Parts:
-        """What lets repo2docker build here, waiting at most `patience` seconds for the daemon.
-
-        `command` is to run from then on, and until repo2docker has ended.
-        """
+    def parts(self) -> Parts:
+        """What lets repo2docker build here."""
 
     def has_daemons(self) -> bool:
         """Whether pods of the release are the daemons; False where the daemon is somebody else's."""

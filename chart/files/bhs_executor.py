@@ -10,7 +10,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from bhs_audit import asker, told
+from bhs_audit import told
 from bhs_build import Build
 from bhs_builds import Builds
 from bhs_cluster import Cluster
@@ -18,8 +18,9 @@ from bhs_engine_docker import Docker
 from bhs_faults import Failure
 from bhs_pod import Wanted
 from bhs_process import api, release
+from bhs_request import add_digest, current_handler, user
 from binderhub.build import KubernetesBuildExecutor, ProgressEvent
-from binderhub.utils import rendezvous_rank
+from binderhub.utils import ByteSpecification, rendezvous_rank
 from traitlets import Bool, Dict, Integer, List, Unicode, default
 
 HEARTBEAT_SECONDS = 10.0
@@ -44,6 +45,11 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     push_secret_key = Unicode("config.json", config=True, help="The key of push_secret that holds a docker config.")
     start_timeout = Integer(900, config=True, help="Seconds that a pod may wait for a node, or for its daemon.")
     deadline = Integer(0, config=True, help="Seconds that a build pod may run; 0 is without bound.")
+    repository_size_limit = ByteSpecification(
+        10 << 30,
+        config=True,
+        help="Bytes that a repository may take on the disk, or like 10G; 0 is no bound.",
+    )
     tolerations: Any = List(config=True, help="Tolerations of build pods.")
     affinity = Dict(config=True, help="Affinity of build pods; preferences for builds are added.")
     priority_class_name = Unicode("", config=True, help="Priority class of build pods.")
@@ -67,7 +73,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
         """Made by BinderHub on the main loop: once at its start, and once for each request."""
         super().__init__(**traits)
-        self._who = asker() if self.q is not None else ""
+        self._handler = current_handler() if self.q is not None else None
         self._ending = False
         self._feeding: asyncio.Task[None] | None = None
         self._since = time.monotonic()
@@ -100,7 +106,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         outcome, build = "left", None
         try:
             try:
-                found = self._shared().get(self._wanted(), self._engine(), self._preferred)
+                found = self._shared().get(self._wanted(), self._engine(), self._preferred, self._registry())
                 if isinstance(found, Build):
                     build = found
                     await self._hand_on(build)
@@ -117,6 +123,8 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
                 self._ending = True
                 self._put(Kind.BUILD_STATUS_CHANGE, Status.RUNNING)  # has BinderHub call stream_logs
             else:
+                if build and build.digest:
+                    add_digest(self._handler, build.digest)
                 self._put(Kind.BUILD_STATUS_CHANGE, Status.BUILT)
         finally:
             self._audit(outcome, build)
@@ -164,7 +172,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     def _audit(self, outcome: str, build: Build | None) -> None:
         told(
             "request",
-            who=self._who,
+            who=user(self._handler),
             repo=self.repo_url,
             ref=self.ref,
             image=self.image_name,
@@ -187,6 +195,10 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             _builds[key] = Builds(cluster, getattr(self.parent, "concurrent_build_limit", 32))
         return _builds[key]
 
+    def _registry(self) -> Any:  # noqa: ANN401 - BinderHub's, or a class of the administrator's
+        settings = self._handler.settings if self._handler else {}
+        return settings.get("registry") if settings.get("use_registry") else None
+
     def _engine(self) -> Docker:
         path = urlsplit(self.docker_host or "").path
         return Docker(path, path == os.environ.get("DOCKER_API_SOCKET"))
@@ -204,6 +216,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             "serviceAccountName": self.service_account_name,
             "activeDeadlineSeconds": self.deadline,
         }
+        command = self.get_cmd()[:-1]
         return Wanted(
             name=self.name,
             owner=release(),
@@ -211,7 +224,9 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             repo=self.repo_url,
             ref=self.ref,
             image_name=self.image_name,
-            repo2docker=self.get_cmd()[:-1],
+            repo2docker=[word for word in command if word not in ("--push", "--no-push")],
+            pushes=pushes(command),
+            size_limit=self.repository_size_limit,
             build_image=self.build_image,
             start_seconds=self.start_timeout,
             git_credentials=self.git_credentials,
@@ -230,3 +245,9 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             spec={name: value for name, value in spec.items() if value},
             affinity=self.affinity,
         )
+
+
+def pushes(command: list[str]) -> bool:
+    """Whether repo2docker's command has it push: the last option that says so counts."""
+    said = [word for word in command if word in ("--push", "--no-push")]
+    return bool(said) and said[-1] == "--push"

@@ -59,6 +59,18 @@ FAULTS = {
         "Give the certificate of the authority that signed it in certificateAuthorities; one that has expired, or is"
         " for another name, has to be replaced on the host.",
     ),
+    "BHS108": Fault(
+        "A symbolic link leaves the repository",
+        "The repository {repo} has a symbolic link, {detail}, that leads out of the repository where repo2docker reads"
+        " configuration.",
+        "Replace the link with the file itself, or with a link to a file of the repository.",
+    ),
+    "BHS109": Fault(
+        "The repository is too large",
+        "The repository {repo} is larger than this service allows: {detail}.",
+        "Take large files out of the repository and its history, or ask the administrator to raise"
+        " buildPods.repositorySizeLimit.",
+    ),
     # The build image
     "BHS201": Fault(
         "The build image's name is invalid",
@@ -180,6 +192,18 @@ FAULTS = {
         "See the registry's own log; ask again when it is well.",
         heals=True,
     ),
+    "BHS608": Fault(
+        "The registry does not hold the image",
+        "The image was built and pushed, but the registry does not hold it as {name}: {detail}.",
+        "Ask again; if it stays, see the registry's own log and its rules for tags.",
+        heals=True,
+    ),
+    "BHS609": Fault(
+        "The registry could not confirm the image",
+        "The image was built and pushed, but the registry could not confirm that it holds {name}: {detail}",
+        "Check that BinderHub reaches the registry with a login that may read: registry, or config.DockerRegistry.",
+        heals=True,
+    ),
     # The build pod
     "BHS701": Fault(
         "The build pod ran out of memory",
@@ -207,6 +231,12 @@ FAULTS = {
         "The build pod failed without a word",
         "The build pod ended without saying why: {detail}",
         "See the lines above and the events of the namespace; ask again.",
+        heals=True,
+    ),
+    "BHS706": Fault(
+        "The build pod ended without its report",
+        "The build pod ended well, but the end of its log, which says what was pushed, could not be read.",
+        "Ask again: an image that was pushed is found in the registry.",
         heals=True,
     ),
     # This service

@@ -119,16 +119,26 @@ def _comparable(stamp: str) -> str:
 def event(line: str, phase: str) -> Json:
     """The event for a log line: repo2docker's object, or any other text wrapped in one.
 
-    Only the executor says that a build failed, so that repo2docker's own `failed` lines become ones of `phase`.
+    Only the executor says that a build failed, so that repo2docker's own `failed` lines become ones of `phase`. Only
+    texts and whole numbers are kept: BinderHub parses the event again, where deep nesting would end the request.
     """
     try:
         told = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         return {"phase": phase, "message": f"{line}\n"}
-    if told.get("phase") in ("failed", "failure", "ready", "built", None):
-        told["phase"] = phase
     message = told.get("message", "")
-    told["message"] = message if isinstance(message, str) else json.dumps(message)
-    return told
+    told = {key: value for key, value in told.items() if isinstance(value, (str, int))}
+    if told.get("phase") in ("failed", "failure", "ready", "built", None) or not isinstance(told["phase"], str):
+        told["phase"] = phase
+    told["message"] = message if isinstance(message, str) else _written(message)
+    # BinderHub gives it with `ready`; a log line has no image to name.
+    return {key: value for key, value in told.items() if key not in ("imageName", "code", "digest")}
+
+
+def _written(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "(nested too deeply to be shown)"

@@ -75,6 +75,7 @@ class Maker:
                     self._engine,
                     name,
                     f"{name}-{token_hex(4)}",
+                    token_hex(16),
                     node=self._on_node,
                     preferred=self._prefer(),
                 )

@@ -1,6 +1,5 @@
 """From a build's lines to the reason it failed. Those of pushes are held to tests/executor/recorded.yaml."""
 
-import itertools
 import re
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,7 +7,8 @@ from typing import Any
 
 from bhs_engine import Words
 from bhs_faults import Failure
-from bhs_pod import FETCH
+from bhs_program_fetch import LINK_LEAVES, TOO_LARGE
+from bhs_programs import BUILD, FETCH, PUSH
 
 SEARCHED = 4096
 """Characters of a line, from its start, that are searched."""
@@ -23,7 +23,7 @@ _GIT = (
     (
         "BHS104",
         r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Access denied"
-        r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository .*not found"
+        r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository (?:'[^']*' )?not found"
         r"|does not appear to be a git repository",
     ),
     (
@@ -41,7 +41,7 @@ _GIT = (
 # The first that matches counts, the most particular first. A number alone means nothing: addresses and tags have some.
 _PUSH = (
     ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
-    ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b|blob upload invalid.*too large"),
+    ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b"),
     ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests)"),
     (
         "BHS601",
@@ -60,98 +60,155 @@ _PUSH = (
     ),
 )
 _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
-# `docker push` ends with the registry's words alone.
-_PUSH_ERROR = re.compile(
-    _ERROR.pattern
-    + r"|^(?:denied|unauthorized|toomanyrequests|unknown|size invalid|error parsing HTTP|received unexpected)"
-)
-_AFTER_ERROR = re.compile(r"^-{6}$|^Traceback ")
-_ERROR_LINES = 10
 _TAG = re.compile(r"<[^<>]*>")
-_BUILDKIT_STEP = re.compile(r"^ > \[(?P<place>[^\]]+)\] (?P<step>.+?):?\s*$")
+_BUILDKIT_STEP = re.compile(r" > \[(?P<place>[^\]]+)\] (?P<step>.+)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Errors that repeat what the repository or a registry wrote.
+_OF_OTHERS = re.compile(
+    r"dockerfile parse error|unexpected status|failed to authorize|failed to resolve source metadata|failed to fetch "
+)
+
+
+class Lines:
+    """Whole lines of a log that comes in pieces: repo2docker ends a message at a carriage return too.
+
+    What follows a carriage return belongs to whoever printed what stands before it.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has come yet."""
+        self._begun = ""
+
+    def add(self, text: str) -> list[str]:
+        """The lines that end in `text`, each cut after `SEARCHED` characters."""
+        *ended, rest = text.split("\n")
+        if ended:
+            ended[0] = self._begun + ended[0]
+            self._begun = ""
+        self._begun = (self._begun + rest)[:SEARCHED]
+        return [line[:SEARCHED] for line in ended]
+
+    def rest(self) -> list[str]:
+        """The line that has not ended."""
+        rest, self._begun = self._begun, ""
+        return [rest] if rest else []
 
 
 @dataclass
 class Transcript:
-    """What the lines of one attempt have told so far."""
+    """What the lines of one attempt have told so far.
+
+    Lines of steps are evidence of nothing but the step. What is said of the daemon and of the registry comes from the
+    reports of the programs, which ask them, and from the daemon's pod.
+    """
 
     words: Words
-    push_began: bool = False
-    digest: str = ""
-    lost: str = ""
-    full: str = ""
+    maybe_lost: str = ""
+    """An error by which the daemon may be gone: a reason to look at its pod."""
+    full_disk: str = ""
+    """The daemon's error that its disk is full; empty where it has said none."""
     step: str = ""
     exit_code: int = 0
+    error: str = ""
+    """The engine's last error."""
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By container: the last line of its program."""
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    pushed: deque[str] = field(default_factory=lambda: deque(maxlen=200))
     fetched: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    _lines: dict[str, Lines] = field(default_factory=dict)
+    _in_quote: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Digest of the image that the daemon has pushed; empty as long as it has not said so."""
+        return str(self.reports.get(PUSH, {}).get("digest") or "")
 
     def add(self, container: str, told: dict[str, Any]) -> None:
         """Take one event of a container's log into account."""
-        for line in re.split(r"[\r\n]+", str(told.get("message", ""))[:SEARCHED]):
-            if line.strip():
-                self._add(container, line.rstrip(), str(told.get("phase")))
+        lines = self._lines.setdefault(container, Lines())
+        for line in lines.add(str(told.get("message", ""))):
+            self._add(container, line)
 
-    def _add(self, container: str, line: str, phase: str) -> None:
-        self.last.append(line)
+    def _add(self, container: str, line: str) -> None:
+        line = line.rstrip()
+        if not line:
+            return
         if container == FETCH:
             self.fetched.append(line)
-            return
-        words = self.words
-        self.push_began = self.push_began or phase == "pushing" or bool(words.push.search(line))
-        if self.push_began:
-            self.pushed.append(line)
-            if found := words.digest.search(line):
-                self.digest = found["digest"]
-        if words.lost.search(line):
-            self.lost = line
-        if words.full.search(line):
-            self.full = line
-        if found := _BUILDKIT_STEP.search(line):
-            self.step = f"[{found['place']}] {found['step']}"
-        if found := words.step.search(line):
+        if container == BUILD and not self._is_output(line):
+            self._add_of_engine(line)
+        self.last.append(line)
+
+    def _is_output(self, line: str) -> bool:
+        """Whether a step has printed the line, now or before it failed."""
+        if self.words.output.match(line):
+            return True
+        if self.words.quote.match(line):
+            self._in_quote = not self._in_quote
+        elif self._in_quote:
+            found = _BUILDKIT_STEP.match(line)
+            if found:
+                self.step = f"[{found['place']}] {found['step'].rstrip().rstrip(':')}"
+            return True
+        return False
+
+    def _add_of_engine(self, line: str) -> None:
+        found = self.words.step.search(line)
+        if found:
             groups = [value for value in found.groups() if value]
             self.step = self.step or groups[0]
             self.exit_code = int(groups[-1])
+            return
+        said = self.words.error.match(line)
+        if not said:
+            return
+        self.error = said["error"].strip()
+        unquoted = _QUOTED.sub("", self.error)
+        if _OF_OTHERS.search(unquoted):
+            return
+        if self.words.lost.search(unquoted):
+            self.maybe_lost = line
+        if self.words.full.search(unquoted):
+            self.full_disk = line
 
     def failure(self, container: str, exit_code: int, particulars: dict[str, Any]) -> Failure:
         """Why the container ended with `exit_code`, which is not 0."""
+        for name, lines in self._lines.items():
+            for line in lines.rest():
+                self._add(name, line)
+        report = self.reports.get(container, {})
         if container == FETCH:
-            return self._of_git(particulars)
-        if self.full:
-            return Failure("BHS504", {**particulars, "detail": self.full})
-        if self.lost:
-            return Failure("BHS501", {**particulars, "detail": self.lost})
-        if self.push_began:
-            return self._of_push(particulars)
+            return self._of_fetch(exit_code, report, particulars)
+        if container == PUSH:
+            return self._of_push(str(report.get("error") or ""), particulars)
+        if self.full_disk:
+            return Failure("BHS504", {**particulars, "detail": self.full_disk})
         step = f" at step {self.step}" if self.step else ""
         if self.exit_code == 137:
             return Failure("BHS102", {**particulars, "step": step})
-        detail = f"it ended with exit code {self.exit_code}." if self.exit_code else self._last_error()
+        detail = f"it ended with exit code {self.exit_code}." if self.exit_code else self.error or self._last_error()
         if exit_code == 137:
             detail = "repo2docker was killed (exit code 137)."
         return Failure("BHS101", {**particulars, "step": step, "detail": detail or f"exit code {exit_code}."})
 
-    def _of_git(self, particulars: dict[str, Any]) -> Failure:
+    def _of_fetch(self, exit_code: int, report: dict[str, Any], particulars: dict[str, Any]) -> Failure:
+        if exit_code == LINK_LEAVES and "link" in report:
+            return Failure("BHS108", {**particulars, "detail": report["link"]})
+        if exit_code == TOO_LARGE and "limit" in report:
+            return Failure("BHS109", {**particulars, "detail": f"{int(report['limit']) >> 20} MiB"})
         for code, pattern in _GIT:
             for line in self.fetched:
                 if re.search(pattern, line):
                     return Failure(code, {**particulars, "detail": line.strip()})
         return Failure("BHS103", {**particulars, "detail": self._last_error() or "its log says no more"})
 
-    def _of_push(self, particulars: dict[str, Any]) -> Failure:
-        detail = self._push_error()
+    def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:
+        # In one line: a proxy's page, which docker hands on as it is, has several.
+        detail = " ".join(_TAG.sub(" ", error[:SEARCHED]).split())
         for code, pattern in _PUSH:
             if re.search(pattern, detail):
                 return Failure(code, {**particulars, "detail": detail})
-        return Failure("BHS606", {**particulars, "detail": "\n".join(self.last)})
-
-    def _push_error(self) -> str:
-        """The first error of the push, in one line: a proxy's page, which docker prints as it is, has several."""
-        lines = list(self.pushed)
-        first = next((number for number, line in enumerate(lines) if _PUSH_ERROR.search(line)), len(lines))
-        block = itertools.takewhile(lambda line: not _AFTER_ERROR.search(line), lines[first : first + _ERROR_LINES])
-        return " ".join(_TAG.sub(" ", " ".join(block)).split())
+        return Failure("BHS606", {**particulars, "detail": detail or "\n".join(self.last)})
 
     def _last_error(self) -> str:
         for line in reversed(self.last):

@@ -1,4 +1,8 @@
-"""The pod of a build, as a plain dict: one container fetches, another builds, and each has only its own secrets."""
+"""The pod of a build, as a plain dict: a container fetches, one builds, one pushes, and each has its own secrets alone.
+
+Only `fetch` has the Git credential, and only `push` has the registry's login. `builder`, where repo2docker reads the
+repository, has no secret at any path and in no variable.
+"""
 
 import hashlib
 import json
@@ -7,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bhs_engine import Engine
-from bhs_programs import ANSWERS, AUTHORITIES, BUILD_PROGRAM, FETCH_PROGRAM
+from bhs_program_fetch import AUTHORITIES
+from bhs_programs import BUILD, CONTAINERS, FETCH, PUSH, command, credential_helper, word
 
 Json = dict[str, Any]
 
@@ -15,10 +20,15 @@ COMPONENT = "binderhub-build"
 OWNER_LABEL = "binderhub-service/owner"
 BUILD_LABEL = "binderhub-service/build"
 SECRET_ANNOTATION = "binderhub-service/secret"  # noqa: S105 - a name
-FETCH, BUILD = "fetch", "builder"
+WORD_ANNOTATION = "binderhub-service/word"
+"""From this the words of reports are made; see bhs_programs. No container sees annotations."""
 SOURCE = "/src/repository"
 GIT_FILE = "/run/git-credential/credential"
 AUTHORITIES_FOLDER = "/run/authorities"
+HANDOVER = "/run/handover"
+"""What `builder` and `push` share: that the image is built, and a socket that answers docker's questions for logins."""
+LOGINS = "/run/logins"
+TEMPORARY = "/tmp"  # noqa: S108 - in the containers, each of which has its own
 _SHARED = ("cpu", "memory", "ephemeral-storage")
 """Resources that may be requested without being limited to that; a device is a container's own."""
 
@@ -36,9 +46,13 @@ class Wanted:
     ref: str
     image_name: str
     repo2docker: list[str]
-    """The command with its options, without the repository."""
+    """The command with its options, without the repository and without what says whether to push."""
     build_image: str
     start_seconds: int
+    pushes: bool = True
+    """Whether the image goes to a registry."""
+    size_limit: int = 0
+    """Bytes that the repository may have on the disk; 0 is without bound."""
     git_credentials: str = ""
     registry_credentials: Json = field(default_factory=dict)
     authorities: str = ""
@@ -74,66 +88,46 @@ def lock_name(wanted: Wanted, engine: Engine) -> str:
 
 
 def manifest(
-    wanted: Wanted, engine: Engine, name: str, secret_name: str = "", *, node: str = "", preferred: str = ""
+    wanted: Wanted,
+    engine: Engine,
+    name: str,
+    secret_name: str = "",
+    secret_word: str = "",
+    *,
+    node: str = "",
+    preferred: str = "",
 ) -> Json:
     """The pod. `node` is the only one it may run on, `preferred` the one that it should, if they are not empty.
 
     `secret_name` is that of this build's own Secret. No earlier pod's Secret may have it: that stays after its pod,
-    until Kubernetes collects it.
+    until Kubernetes collects it. From `secret_word` the words of the containers' reports are made.
     """
-    # The label keeps the URL that repo2docker would write for a repository that it fetched itself.
-    options = [*wanted.repo2docker[1:], "--label", f"repo2docker.repo={wanted.repo}"]
-    parts = engine.parts(ANSWERS, wanted.start_seconds)
-    source = {"name": "source", "mountPath": "/src"}
-    volumes: list[Json] = [{"name": "source", "emptyDir": {}}, *parts.volumes, *wanted.extra_volumes]
-    fetch: Json = {
-        "name": FETCH,
-        "args": ["python3", "-c", FETCH_PROGRAM, SOURCE, *wanted.repo2docker[1:], wanted.repo],
-        "env": [*wanted.extra_env],
-        "volumeMounts": [source, *wanted.extra_mounts],
-    }
-    build: Json = {
-        "name": BUILD,
-        "args": [
-            "python3",
-            "-c",
-            BUILD_PROGRAM,
-            json.dumps(parts.command),
-            SOURCE,
-            wanted.repo2docker[0],
-            *options,
-            SOURCE,
-        ],
-        "env": [*parts.env, *wanted.extra_env],
-        "volumeMounts": [source, *parts.mounts, *wanted.extra_mounts],
-    }
+    containers = [_fetch(wanted, secret_word), _build(wanted, engine, secret_word)]
+    volumes: list[Json] = [{"name": "source", "emptyDir": {}}, {"name": "handover", "emptyDir": {}}]
+    if wanted.size_limit:
+        # The kubelet's own bound stands behind that of the program: a program can be too slow.
+        volumes[0]["emptyDir"] = {"sizeLimit": str(2 * wanted.size_limit)}
+    volumes += [*engine.parts().volumes, *wanted.extra_volumes]
     if wanted.git_credentials:
         volumes.append(_secret_volume("git-credential", secret_name, "git-credential", "credential"))
-        fetch["volumeMounts"].append({"name": "git-credential", "mountPath": "/run/git-credential", "readOnly": True})
-        fetch["env"] += _git_config(wanted.repo)
     if wanted.authorities:
         # Optional: where it was taken away meanwhile, the fetch says what is missing, and no pod hangs.
-        authorities = {"name": wanted.authorities, "optional": True}
-        volumes.append({"name": "git-authorities", "configMap": authorities})
-        fetch["volumeMounts"].append({"name": "git-authorities", "mountPath": AUTHORITIES_FOLDER, "readOnly": True})
-        fetch["env"].append({"name": AUTHORITIES, "value": f"{AUTHORITIES_FOLDER}/authorities.crt"})
-    if wanted.registry_credentials:
-        login = {"secretKeyRef": {"name": secret_name, "key": "registry-credentials"}}
-        build["env"].append({"name": "CONTAINER_ENGINE_REGISTRY_CREDENTIALS", "valueFrom": login})
-    elif wanted.push_secret:
-        volumes.append(_secret_volume("docker-config", wanted.push_secret, wanted.push_secret_key, "config.json"))
-        config = {"name": "docker-config", "mountPath": "/root/.docker/config.json", "subPath": "config.json"}
-        build["volumeMounts"].append(config)
-    for container in (fetch, build):
-        container["image"] = wanted.build_image
-        container["securityContext"] = {"allowPrivilegeEscalation": False}
-        if wanted.pull_policy:
-            container["imagePullPolicy"] = wanted.pull_policy
-    fetch["resources"], build["resources"] = _before(wanted.resources), wanted.resources
+        volumes.append({"name": "git-authorities", "configMap": {"name": wanted.authorities, "optional": True}})
+    if wanted.pushes:
+        containers.append(_push(wanted, engine, secret_word))
+        if wanted.registry_credentials:
+            volumes.append(_secret_volume("logins", secret_name, "registry-credentials", "registry-credentials"))
+        elif wanted.push_secret:
+            volumes.append(_secret_volume("logins", wanted.push_secret, wanted.push_secret_key, "config.json"))
+    for container in containers:
+        _harden(wanted, container)
+        volumes.append({"name": f"tmp-{container['name']}", "emptyDir": {}})
     labels = {"name": name, "component": COMPONENT, OWNER_LABEL: wanted.owner}
     annotations = {"binder-repo": wanted.repo, "binder-ref": wanted.ref, "binder-image": wanted.image_name}
     if wanted.git_credentials or wanted.registry_credentials:
         annotations[SECRET_ANNOTATION] = secret_name
+    if secret_word:
+        annotations[WORD_ANNOTATION] = secret_word
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -145,17 +139,114 @@ def manifest(
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
             **wanted.spec,
             "affinity": _affinity(wanted.affinity, node, preferred),
             "initContainers": wanted.init_containers,
-            "containers": [fetch, build],
+            "containers": containers,
             "volumes": volumes,
         },
     }
 
 
+def _fetch(wanted: Wanted, secret_word: str) -> Json:
+    """The container that fetches the repository, with the credential of its host alone."""
+    arguments = [word(secret_word, FETCH), SOURCE, str(wanted.size_limit), *wanted.repo2docker[1:], wanted.repo]
+    container: Json = {
+        "name": FETCH,
+        "args": [*command(FETCH), *arguments],
+        "env": [*wanted.extra_env],
+        "volumeMounts": [{"name": "source", "mountPath": "/src"}, *wanted.extra_mounts],
+        "resources": _before(wanted.resources),
+    }
+    if wanted.git_credentials:
+        mount = {"name": "git-credential", "mountPath": "/run/git-credential", "readOnly": True}
+        container["volumeMounts"].append(mount)
+        container["env"] += _git_config(wanted.repo)
+    if wanted.authorities:
+        mount = {"name": "git-authorities", "mountPath": AUTHORITIES_FOLDER, "readOnly": True}
+        container["volumeMounts"].append(mount)
+        container["env"].append({"name": AUTHORITIES, "value": f"{AUTHORITIES_FOLDER}/authorities.crt"})
+    return container
+
+
+def _build(wanted: Wanted, engine: Engine, secret_word: str) -> Json:
+    """The container that runs repo2docker, without secrets."""
+    parts = engine.parts()
+    settings = {
+        "word": word(secret_word, BUILD),
+        "source": SOURCE,
+        "handover": HANDOVER,
+        "folder": TEMPORARY,
+        "socket": parts.socket,
+        "patience": wanted.start_seconds,
+        "helper": credential_helper() if wanted.pushes else "",
+    }
+    # The label keeps the URL that repo2docker would write for a repository that it fetched itself.
+    options = [*wanted.repo2docker, "--label", f"repo2docker.repo={wanted.repo}", SOURCE]
+    return {
+        "name": BUILD,
+        "args": [*command(BUILD), json.dumps(settings), *options],
+        "env": [*parts.env, *wanted.extra_env],
+        "volumeMounts": [
+            {"name": "source", "mountPath": "/src", "readOnly": True},
+            {"name": "handover", "mountPath": HANDOVER},
+            *parts.mounts,
+            *wanted.extra_mounts,
+        ],
+        "resources": wanted.resources,
+    }
+
+
+def _push(wanted: Wanted, engine: Engine, secret_word: str) -> Json:
+    """The container that pushes, with the registry's login, and without the repository."""
+    parts = engine.parts()
+    settings = {
+        "word": word(secret_word, PUSH),
+        "handover": HANDOVER,
+        "socket": parts.socket,
+        "image": wanted.image_name,
+        "logins": LOGINS,
+    }
+    mounts: list[Json] = [{"name": "handover", "mountPath": HANDOVER}, *parts.mounts, *wanted.extra_mounts]
+    if wanted.registry_credentials or wanted.push_secret:
+        mounts.append({"name": "logins", "mountPath": LOGINS, "readOnly": True})
+    return {
+        "name": PUSH,
+        "args": [*command(PUSH), json.dumps(settings)],
+        "env": [*wanted.extra_env],
+        "volumeMounts": mounts,
+        "resources": _before(wanted.resources),
+    }
+
+
+def _harden(wanted: Wanted, container: Json) -> None:
+    """What all containers have in common. They write to volumes alone."""
+    container["image"] = wanted.build_image
+    container["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if wanted.pull_policy:
+        container["imagePullPolicy"] = wanted.pull_policy
+    container["volumeMounts"].append({"name": f"tmp-{container['name']}", "mountPath": TEMPORARY})
+
+
+def words(pod: Json) -> dict[str, str]:
+    """The word of each container's report. None is a word where the pod does not have one."""
+    secret_word = (pod["metadata"].get("annotations") or {}).get(WORD_ANNOTATION)
+    return {container: word(secret_word, container) for container in CONTAINERS} if secret_word else {}
+
+
+def pushes(pod: Json) -> bool:
+    """Whether the pod has a container that pushes."""
+    return any(container.get("name") == PUSH for container in pod["spec"]["containers"])
+
+
 def _before(resources: Json) -> Json:
-    """Resources of a container that is done when the one with `resources` begins: the node shall not count both."""
+    """Resources of a container that does not run at the same time: limited, but not reserved a second time."""
     bounded = {kind: {name: of[name] for name in _SHARED if name in of} for kind, of in resources.items()}
     names = {name for of in bounded.values() for name in of}
     return {**bounded, "requests": dict.fromkeys(sorted(names), "0")} if names else {}

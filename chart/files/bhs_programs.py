@@ -1,87 +1,57 @@
-"""What the two containers of a build pod run, both at the same time: repo2docker, to fetch and to build.
+"""What the containers of a build pod run: the programs beside this file, and the line that each ends with.
 
-One after the other, as init container and container, a build would take a second more: the kubelet looks once a second
-whether a container has ended, then makes the next one, which has to load repo2docker again. Here the builder has loaded
-it when the repository is there.
+They run at the same time, and each waits for the one before it. One after the other, as init containers, a build would
+take seconds more: the kubelet looks once a second whether a container has ended, and then makes the next one.
 
-Each prints `END` as its last line when all went well. Its reader has seen everything then, and need not wait until the
-kubelet notices that the container has ended.
-
-Two programs load repo2docker where upstream has one. On a node whose processors are all busy that is time of other
-builds: so nothing is looked through for garbage while it is loaded, and nothing is taken apart at a good end. Together
-that is a fifth of what loading takes.
+A program's last line is a report. It carries a word that is in the pod alone, one for each container, so that no other
+text in the log is taken for a report. Its reader need not wait until the kubelet shows that the container has ended.
 """
 
+import hashlib
 import json
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-END = json.dumps({"binderhub-service": "end"})
-ANSWERS = ["cat"]
-"""What the builder has run by its engine: it answers a line with that line, until its input ends with the builder."""
-AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
-"""Where this is set, it is a file with certificates of authorities that fetching trusts beside those of its image."""
+FETCH, BUILD, PUSH = "fetch", "builder", "push"
+"""The containers. `builder` has BinderHub's name."""
+CONTAINERS = (FETCH, BUILD, PUSH)
+_FILES = {FETCH: "bhs_program_fetch.py", BUILD: "bhs_program_build.py", PUSH: "bhs_program_push.py"}
+_CREDENTIAL_HELPER = "bhs_program_credential.py"
 
-# repo2docker's own content providers, so that every kind of repository is fetched as repo2docker would. How far it is
-# lies beside what is fetched: a file that is locked as long as this program runs, however it ends, and then one more.
-# git, requests and Python's own client each look into one file only for whom to trust, perhaps one that somebody named.
-FETCH_PROGRAM = f"""
-import fcntl, gc, os, pathlib, sys
-path, *arguments = sys.argv[1:]
-beside = pathlib.Path(path).parent
-lock = open(beside / "begins", "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-(beside / "begins").rename(beside / "fetching")
-if {AUTHORITIES!r} in os.environ:
-    import ssl
-    names = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-    named = [os.environ.get(name) for name in (*names, {AUTHORITIES!r})]
-    own = [ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"]
-    files = dict.fromkeys(pathlib.Path(one).resolve() for one in own + named if one)
-    trusted = beside / "authorities.crt"
-    trusted.write_bytes(b"\\n".join(file.read_bytes() for file in files if file.is_file()))
-    os.environ.update(dict.fromkeys(names, str(trusted)))
-gc.disable()
-from repo2docker.__main__ import make_r2d
-gc.enable()
-app = make_r2d(["--no-build", *arguments])
-app.initialize()
-app.fetch(app.repo, app.ref, path)
-(beside / "fetched").touch()
-sys.stdout.flush()
-print({END!r}, file=sys.stderr, flush=True)
-os._exit(0)
-"""
+Json = dict[str, Any]
 
-# The first argument is the engine's command around `ANSWERS`, as JSON; the others are repo2docker's. Where the other
-# program has ended without a repository the exit code is 1: that container's own says more.
-BUILD_PROGRAM = f"""
-import fcntl, gc, json, os, pathlib, subprocess, sys, time
-command, path, *sys.argv = sys.argv[1:]
-gc.disable()
-from repo2docker.__main__ import main
-gc.enable()
-beside = pathlib.Path(path).parent
-def ended():
+
+@cache
+def _text(file: str) -> str:
+    return (Path(__file__).parent / file).read_text(encoding="utf-8")
+
+
+def command(container: str) -> list[str]:
+    """The command of a container, without its arguments.
+
+    With -I, Python imports from its own installation alone: not from the working directory, which becomes the
+    repository, and not from where variables point.
+    """
+    return ["python3", "-I", "-c", _text(_FILES[container])]
+
+
+def credential_helper() -> str:
+    """The text of the program that docker asks for logins."""
+    return _text(_CREDENTIAL_HELPER)
+
+
+def word(secret: str, container: str) -> str:
+    """The word of a container's report. From one, nobody can tell another."""
+    return hashlib.sha256(f"{secret} {container}".encode()).hexdigest()[:32]
+
+
+def read_report(line: str, expected: str) -> Json | None:
+    """What a line reports, if it is a report with the expected word."""
+    if expected not in line:
+        return None
     try:
-        with open(beside / "fetching") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
-    except (FileNotFoundError, BlockingIOError):
-        return False
-while not (beside / "fetched").exists():
-    if ended() and not (beside / "fetched").exists():
-        sys.exit(1)
-    time.sleep(0.02)
-engine = subprocess.Popen(json.loads(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-engine.stdin.write(b"\\n")
-engine.stdin.flush()
-if not engine.stdout.readline():
-    sys.exit(engine.wait())
-try:
-    main()
-except SystemExit as ended:
-    if ended.code:
-        raise
-sys.stdout.flush()
-print({END!r}, file=sys.stderr, flush=True)
-os._exit(0)
-"""
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) and told.get("binderhub-service") == expected else None

@@ -10,8 +10,8 @@ from bhs_api import Refused
 from bhs_cluster import Cluster, changes
 from bhs_logs import LogReader
 from bhs_look import container_over, started
-from bhs_pod import BUILD, FETCH
-from bhs_programs import END
+from bhs_pod import pushes, words
+from bhs_programs import BUILD, CONTAINERS, PUSH, read_report
 
 Json = dict[str, Any]
 
@@ -26,29 +26,31 @@ class Reading:
         wanted: Callable[[], bool],
         over: Callable[[], bool],
         take: Callable[[str, list[str]], None],
+        report: Callable[[str, Json], None],
     ) -> None:
-        """`wanted` says whether anybody listens, `over` whether nobody will any more; `take` gets lines."""
+        """`wanted` says whether anybody listens, `over` whether nobody will any more.
+
+        `take` gets a container's lines, and `report` its program's last one.
+        """
         self._cluster, self._woken = cluster, woken
-        self._wanted, self._over, self._take = wanted, over, take
+        self._wanted, self._over, self._take, self._report = wanted, over, take, report
         self._pod: Json = {}
         self._read: set[str] = set()
         self._now = ""
         self._readers: dict[str, LogReader] = {}
         self._ending = False
-        self.ended: set[str] = set()
-        """The containers that have said themselves that they ended well."""
 
     @property
     def builds(self) -> bool:
         """Whether the builder's log is being read, or has been."""
-        return BUILD in self._read or self._now == BUILD
+        return self._now in (BUILD, PUSH) or BUILD in self._read
 
     def go_on(self, pod: Json) -> None:
         """Have the next container's log read, if anybody wants it and none is being read."""
         self._pod = pod
         if self._now or not (self._wanted() or self._ending):
             return
-        for container in (FETCH, BUILD):
+        for container in CONTAINERS if pushes(pod) else CONTAINERS[:-1]:
             if container not in self._read:
                 if started(pod, container):
                     self._now = container
@@ -82,27 +84,30 @@ class Reading:
     def _read_in_thread(self, container: str) -> None:
         loop = self._cluster.loop
         reader = self._readers.setdefault(container, self._reader(container))
+        expected = words(self._pod).get(container, "")
         try:
             for lines in reader.batches():
+                report = read_report(lines[-1], expected) if expected else None
                 taken = threading.Event()
-                loop.call_soon_threadsafe(self._hand_on, container, lines, taken)
+                loop.call_soon_threadsafe(self._hand_on, container, lines[:-1] if report else lines, report, taken)
                 taken.wait(60)  # no more is read than the loop can take
-                if lines[-1] == END:
+                if report:
                     reader.complete = True
                     break
         except Refused as refused:
             reader.complete = True
             lines = [f"(The log of {container} cannot be read: {refused.message})"]
-            loop.call_soon_threadsafe(self._hand_on, container, lines, threading.Event())
+            loop.call_soon_threadsafe(self._hand_on, container, lines, None, threading.Event())
         finally:
             loop.call_soon_threadsafe(self._have_read, container, reader.complete or self._ending)
 
-    def _hand_on(self, container: str, lines: list[str], taken: threading.Event) -> None:
-        if lines[-1] == END:
-            self.ended.add(container)
-            lines = lines[:-1]
-        self._take(container, lines)
-        taken.set()
+    def _hand_on(self, container: str, lines: list[str], report: Json | None, taken: threading.Event) -> None:
+        try:
+            self._take(container, lines)
+            if report:
+                self._report(container, report)
+        finally:
+            taken.set()
 
     def _have_read(self, container: str, whole: bool) -> None:
         self._now = ""

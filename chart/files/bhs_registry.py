@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from bhs_registry_auth import Address, Challenge, address, challenges, may_receive_login
 from bhs_registry_login import read
+from bhs_request import add_digest, current_handler
 from binderhub.registry import DockerRegistry
 from tornado import gen
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
@@ -101,7 +102,12 @@ class ServiceDockerRegistry(DockerRegistry):
         """The manifest of `image` (its name within the registry), or None: it is not there, or nobody can say so."""
         try:
             found = await self._look_up(image, tag)
-            return None if found is None else _read(found.body, self.url)
+            if found is None:
+                return None
+            manifest = _read(found.body, self.url)
+            # BinderHub answers at once that this image is ready.
+            add_digest(current_handler(), f"sha256:{hashlib.sha256(found.body).hexdigest()}")
+            return manifest
         except _Refused as refused:
             # Some registries answer this way for an image that is not there.
             self.log.info("%s:%s counts as not there: %s", image, tag, refused)

@@ -3,16 +3,19 @@
 Nothing here asks or waits; the caller brings what it saw and when.
 """
 
+import re
 from typing import Any
 
 from bhs_faults import Failure
 from bhs_look import called_lost, container_state, disruption, has_condition, node
-from bhs_pod import BUILD, FETCH
+from bhs_programs import BUILD, CONTAINERS, FETCH
 from bhs_sight import Broken, Ended, Memory, Sight, State
 from bhs_waits import cannot_run, on_node, unscheduled
 
 Json = dict[str, Any]
 
+_SOURCE_LIMIT = re.compile(r'Usage of EmptyDir volume "source" exceeds the limit')
+"""The kubelet's words: pkg/kubelet/eviction/helpers.go."""
 NODE_SECONDS = 10.0
 """How long a build's daemon must be called not ready, and nothing come from the node, until it counts as lost.
 
@@ -52,9 +55,11 @@ def _ended(pod: Json, status: Json) -> State:
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason == "DeadlineExceeded":
         return Broken(Failure("BHS704", {"seconds": pod["spec"].get("activeDeadlineSeconds")}))
+    if reason == "Evicted" and _SOURCE_LIMIT.search(message):
+        return Broken(Failure("BHS109", {"repo": _repository(pod), "detail": "its folder exceeded the volume's limit"}))
     if reason in ("Evicted", "Preempting", "NodeShutdown", "Terminated") or disruption(status):
         return Broken(Failure("BHS702", {"node": node(pod), "detail": message or disruption(status) or reason}))
-    for container in (FETCH, BUILD):
+    for container in CONTAINERS:
         told = container_state(pod, container).get("terminated")
         if told and (told.get("exitCode") or told.get("reason") == "OOMKilled"):
             if told.get("reason") == "OOMKilled":
@@ -66,13 +71,17 @@ def _ended(pod: Json, status: Json) -> State:
     return Broken(Failure("BHS705", {"detail": detail}))
 
 
+def _repository(pod: Json) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get("binder-repo", ""))
+
+
 def _taken_away(pod: Json, status: Json) -> Failure:
     why = disruption(status)
     return Failure("BHS702", {"node": node(pod), "detail": why}) if why else Failure("BHS703")
 
 
 def _node_lost(sight: Sight, memory: Memory) -> bool:
-    runs = {name for name in (FETCH, BUILD) if "running" in container_state(sight.pod, name)}
+    runs = {name for name in CONTAINERS if "running" in container_state(sight.pod, name)}
     # A pod with a container that has ended is not ready anyway: of one that builds, only its daemon can tell.
     shown = sight.daemon if sight.has_daemons else sight.pod
     if not (runs and shown and called_lost(shown.get("status") or {})):

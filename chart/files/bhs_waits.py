@@ -5,7 +5,7 @@ from typing import Any
 
 from bhs_faults import Failure
 from bhs_look import container_state, node, pull_error, pull_errors, pulls_now, ready, started, when
-from bhs_pod import BUILD, FETCH
+from bhs_programs import BUILD, FETCH
 from bhs_sight import Broken, Memory, Running, Sight, State, Waiting
 
 Json = dict[str, Any]

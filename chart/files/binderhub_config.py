@@ -77,6 +77,7 @@ if get_chart_config("buildPods.executor") != "upstream":
         "initContainers": "init_containers",
         "startTimeoutSeconds": "start_timeout",
         "deadlineSeconds": "deadline",
+        "repositorySizeLimit": "repository_size_limit",
         "imagePullPolicy": "image_pull_policy",
         "serviceAccountName": "service_account_name",
         "resources": "resources",

@@ -1,0 +1,129 @@
+"""The program of the container `fetch`: fetches the repository with repo2docker's own content providers.
+
+Its text is passed to `python3 -I -c`: isolated, so that Python imports nothing from the working directory, from the
+repository, or from where PYTHON* variables point. It must not import other modules of the chart.
+
+Arguments: the word of this container, the folder to fetch to, the bound of its size in bytes (0 for none), and then
+those of repo2docker. How far it is lies beside that folder: `fetching` is locked as long as this program runs, however
+it ends, and `fetched` is there once the repository is.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import ssl
+import sys
+import threading
+import time
+from pathlib import Path
+
+AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
+"""Where this is set, it names a file with certificates of authorities that are trusted beside those of the image."""
+LINK_LEAVES = 76
+"""Exit code for a symbolic link that leaves the repository where repo2docker reads configuration."""
+TOO_LARGE = 77
+"""Exit code for a repository that is larger than the bound."""
+SIZE_SECONDS = 1.0
+CONFIGURATION = (".", "binder", ".binder")
+"""Folders in which repo2docker looks for configuration: buildpacks/base.py, `binder_dir` and `binder_path`."""
+CERTIFICATE_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""Git, requests and Python's client each read one file that names whom to trust."""
+
+
+def report(word: str, **particulars: object) -> None:
+    """Print the last line: BinderHub believes it by its word."""
+    sys.stdout.flush()
+    print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
+
+
+def trust_authorities(beside: Path) -> None:
+    """Point git, requests and Python to a file that also has the authorities of this release."""
+    if AUTHORITIES not in os.environ:
+        return
+    named = [os.environ.get(name) for name in (*CERTIFICATE_VARIABLES, AUTHORITIES)]
+    own = [ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"]
+    files = dict.fromkeys(Path(one).resolve() for one in own + named if one)
+    trusted = beside / "authorities.crt"
+    trusted.write_bytes(b"\n".join(file.read_bytes() for file in files if file.is_file()))
+    os.environ.update(dict.fromkeys(CERTIFICATE_VARIABLES, str(trusted)))
+
+
+def link_that_leaves(repository: Path, subfolder: str = "") -> str:
+    """The first link through which repo2docker would read outside of the repository; empty where there is none.
+
+    All entries of a folder count, not a list of known names: a later repo2docker may read more of them.
+    """
+    root = os.path.realpath(repository)
+
+    def leaves(path: str) -> bool:
+        real = os.path.realpath(path)
+        return real != root and not real.startswith(root + os.sep)
+
+    for folder in CONFIGURATION:
+        path = os.path.normpath(os.path.join(root, subfolder, folder))
+        if leaves(path):
+            return os.path.relpath(path, root)
+        if not os.path.isdir(path):
+            continue
+        for entry in sorted(os.listdir(path)):
+            if os.path.islink(os.path.join(path, entry)) and leaves(os.path.join(path, entry)):
+                return os.path.relpath(os.path.join(path, entry), root)
+    return ""
+
+
+def size(folder: Path) -> int:
+    """Bytes on the disk below `folder`. What goes away meanwhile does not count."""
+    total = 0
+    for path, _, files in os.walk(folder):
+        for name in (".", *files):
+            try:
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def end_when_too_large(word: str, folder: Path, limit: int) -> None:
+    """End this process, and with it the container and git, once the folder is larger than `limit` bytes."""
+    while True:
+        time.sleep(SIZE_SECONDS)
+        refuse_too_large(word, folder, limit)
+
+
+def refuse_too_large(word: str, folder: Path, limit: int) -> None:
+    """End this process where the folder is larger than `limit` bytes."""
+    if limit and size(folder) > limit:
+        report(word, limit=limit)
+        os._exit(TOO_LARGE)
+
+
+def main(word: str, folder: str, limit: str, *arguments: str) -> None:
+    """Fetch; end with 0 when the repository is there and may be read."""
+    path = Path(folder)
+    beside = path.parent
+    fcntl.flock(os.open(beside / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
+    (beside / "begins").rename(beside / "fetching")
+    trust_authorities(beside)
+    # Without looking for garbage, loading takes a fifth less processor time: on a busy node that is other builds' time.
+    gc.disable()
+    from repo2docker.__main__ import make_r2d
+
+    gc.enable()
+    app = make_r2d(["--no-build", *arguments])
+    app.initialize()
+    if int(limit):
+        threading.Thread(target=end_when_too_large, args=(word, path, int(limit)), daemon=True).start()
+    app.fetch(app.repo, app.ref, folder)
+    refuse_too_large(word, path, int(limit))
+    link = link_that_leaves(path, getattr(app, "subdir", "") or "")
+    if link:
+        report(word, link=link)
+        os._exit(LINK_LEAVES)
+    (beside / "fetched").touch()
+    report(word)
+    os._exit(0)  # takes nothing apart: that would cost time too
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
