@@ -1,8 +1,8 @@
 """The program of the container `builder`: runs repo2docker on the fetched repository, without any secret.
 
 Its text is passed to `python3 -I -c`; see bhs_program_fetch.py. Two processes: a child runs repo2docker, which reads
-the repository, and the parent, which never does, tells how that ended. It leaves `built` for the container `push`, which
-pushes the image, and which answers docker's questions for logins, so that none lies here in a file or a variable.
+the repository, and the parent, which never does, tells how that ended. It leaves `built` for the container `push`,
+which pushes the image, and which answers docker's questions for logins, so that none lies here in a file or a variable.
 
 Arguments, as one JSON object: see `bhs_pod.py`, and then the command of repo2docker with its options.
 """

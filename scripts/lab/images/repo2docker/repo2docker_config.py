@@ -4,6 +4,6 @@ Its other content providers ask hosts on the internet about every URL before Git
 there is no internet.
 """
 
-from repo2docker import contentproviders  # type: ignore[import-not-found]
+from repo2docker import contentproviders
 
 c.Repo2Docker.content_providers = [contentproviders.Local, contentproviders.Git]  # type: ignore[name-defined]  # noqa: F821
