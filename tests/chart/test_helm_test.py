@@ -123,6 +123,15 @@ def test_a_failure_is_told_as_binderhub_tells_it(binderhub: BinderHub) -> None:
     assert lines[1:] == ["The test failed. BHS101: A step failed", "Mend it."]
 
 
+def test_control_sequences_of_a_build_do_not_reach_the_terminal(binderhub: BinderHub) -> None:
+    binderhub.events = [
+        {"phase": "building", "message": "\x1b[2Jgone\x1b]0;title\x07 \x9b31mred\r\tend\n"},
+        {"phase": "ready", "imageName": "r/i:1\x1b[0m"},
+    ]
+    _, lines = binderhub.test()
+    assert lines[1:] == ["building: gone]0;title 31mred\tend", "The test passed: r/i:1 is built."]
+
+
 def test_a_token_goes_along(binderhub: BinderHub) -> None:
     binderhub.events = [{"phase": "ready", "imageName": "r/i:1"}]
     assert binderhub.test(JUPYTERHUB_API_TOKEN="abc")[0] == 0  # noqa: S106 - of nobody

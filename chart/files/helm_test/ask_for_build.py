@@ -6,6 +6,7 @@ JUPYTERHUB_API_TOKEN is a token that may build, where one is needed.
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ SILENCE_SECONDS = 120.0
 """BinderHub sends a line every 25 s, if only to keep the connection."""
 PATIENCE_SECONDS = 30.0
 """A network policy that lets this pod in takes hold some time after the pod has begun."""
+
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What would change the terminal that the log is read in; lines of builds hold what repositories print."""
 
 
 def events(url: str, token: str) -> Iterator[dict[str, Any]]:
@@ -46,13 +51,19 @@ def opened(request: Request) -> Any:  # noqa: ANN401 - what urllib gives
             time.sleep(0.5)
 
 
+def printable(text: str) -> str:
+    """The text without control sequences and characters, except tabs and line ends."""
+    return _CONTROL.sub("", text)
+
+
 def verdict(url: str, token: str) -> tuple[str, bool]:
     """Print the events; the sentence that ends them, and whether there is an image."""
     try:
         for event in events(url, token):
-            phase, message = event.get("phase") or "", str(event.get("message") or "").rstrip("\n")
+            phase = printable(str(event.get("phase") or ""))
+            message = printable(str(event.get("message") or "")).rstrip("\n")
             if phase == "ready":
-                return f"The test passed: {event.get('imageName')} is built.", True
+                return f"The test passed: {printable(str(event.get('imageName')))} is built.", True
             if phase == "failed":
                 return f"The test failed. {message}", False
             if message:
