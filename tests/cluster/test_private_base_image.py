@@ -1,4 +1,4 @@
-"""A base image that the registry gives to nobody without a login: docker in the builder asks the container `push` for it."""
+"""A base image that is private: docker in `builder` asks the container `push` for the login."""
 
 from pathlib import Path
 

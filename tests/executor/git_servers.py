@@ -33,17 +33,26 @@ class GitServer:
         basic = [head.partition(" ")[2] for head in heads if head.lower().startswith("authorization: basic")]
         return [b64decode(head.rpartition(" ")[2]).decode() for head in basic]
 
-    def repository(self, name: str, submodule: str = "", commit: str = "", dockerfile: str = "") -> str:
+    def repository(
+        self,
+        name: str,
+        submodule: str = "",
+        commit: str = "",
+        dockerfile: str = "",
+        files: dict[str, bytes] | None = None,
+    ) -> str:
         """Make one with a single commit, whose name it returns; perhaps with `commit` of `submodule` in it."""
         bare, work = self.folder / name, self.folder / f"{name}.work"
         _git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
         _git("clone", "--quiet", str(bare), str(work))
         (work / "README").write_text(f"{name} of {self.host}\n")
         (work / "Dockerfile").write_text(dockerfile)
+        for path, content in (files or {}).items():
+            (work / path).write_bytes(content)
         if submodule:
             (work / ".gitmodules").write_text(f'[submodule "sub"]\n\tpath = sub\n\turl = "{submodule}"\n')
             _git("-C", str(work), "update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
-        _git("-C", str(work), "add", "README", "Dockerfile", *([".gitmodules"] if submodule else []))
+        _git("-C", str(work), "add", "README", "Dockerfile", *(files or ()), *([".gitmodules"] if submodule else []))
         _git("-C", str(work), *WHO, "commit", "--quiet", "-m", "First")
         _git("-C", str(work), "push", "--quiet", "origin", "HEAD:main")
         return _git("-C", str(work), "rev-parse", "HEAD").strip()

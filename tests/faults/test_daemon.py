@@ -1,16 +1,20 @@
 """Faults of the daemon: lost, its disk full, or its memory."""
 
 import json
+from pathlib import Path
 
 import pytest
 from contract.service import until
+from executor.git_servers import serving
 from faults.processes import daemons, end_first
-from faults.release import Release, ready_pods, values
+from faults.release import WAY_TO_THIS_MACHINE, Release, ready_pods, values
+from lab.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 
 DAEMONS = "app.kubernetes.io/component=docker-api"
 VALUES = {
+    **WAY_TO_THIS_MACHINE,
     "dockerApi": {"storage": {"emptyDir": {"medium": "Memory", "sizeLimit": "400Mi"}}},
     "buildPods": {"startTimeoutSeconds": 90},
 }
@@ -45,14 +49,27 @@ def nowhere(release: Release, label: str | None) -> None:
     release.target.run(release.target.kubectl, *patch)
 
 
-def test_16_the_daemons_disk_is_full(release: Release) -> None:
+def test_16_the_daemons_disk_is_full(release: Release, tmp_path: Path) -> None:
+    """BuildKit itself says so: it copies the repository to that disk."""
     nodes = []
-    answer = release.answer_while(
-        "fills-the-disk", "RUN head", lambda: nodes.append(release.build_pod()["spec"]["nodeName"])
-    )
+    with serving(tmp_path / "git", GATEWAY, login=None) as git:
+        dockerfile = "FROM docker.io/library/debian:trixie-slim\nCOPY large /\n"
+        git.repository("large.git", dockerfile=dockerfile, files={"large": bytes(500_000_000)})
+        answer = release.answer_while(
+            f"http://{git.host}/large.git",
+            "load build context",
+            lambda: nodes.append(release.build_pod()["spec"]["nodeName"]),
+        )
     what = answer.failed("BHS504")
-    assert "o space left on device" in what
+    assert "no space left on device" in what
     assert f"node {nodes[0]} " in what
+
+
+def test_16_a_step_that_finds_a_disk_full_has_failed(release: Release) -> None:
+    """Its own words are no evidence: it may have filled any disk, or none."""
+    answer = release.answer("fills-the-disk")
+    assert "RUN head" in answer.failed("BHS101")
+    assert "o space left on device" in answer.text("building")
 
 
 BOUNDED = {"cpu": "1", "memory": "700Mi"}

@@ -5,10 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from executor.git_servers import serving
 from faults.refusing import Refusal, Refusing, refusing
 from faults.release import WAY_TO_THIS_MACHINE, Answer, Release, released, values
 from firstimage.target import Target
-from lab.layout import GATEWAY, GIT_NAME, REGISTRY_ADDRESS
+from lab.layout import GATEWAY, REGISTRY_ADDRESS
 
 pytestmark = pytest.mark.local
 
@@ -37,7 +38,9 @@ def registry() -> Iterator[Refusing]:
 
 
 @pytest.fixture(scope="module")
-def answers(cluster: Target, registry: Refusing) -> Iterator[dict[str, Future[Answer]]]:
+def answers(
+    cluster: Target, registry: Refusing, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Answer]]]:
     """The streams of all requests, begun together."""
     changes: dict[str, Any] = {
         **WAY_TO_THIS_MACHINE,
@@ -48,10 +51,15 @@ def answers(cluster: Target, registry: Refusing) -> Iterator[dict[str, Future[An
         },
         "buildPodsRegistryCredentials": {"server": f"https://{registry.host}"},
     }
-    with released(cluster, changes) as release, release.reached(), ThreadPoolExecutor(len(REFUSALS)) as threads:
-        yield {
-            word: threads.submit(release.answer, f"http://{word}@{GIT_NAME}/one-file.git", "main") for word in REFUSALS
-        }
+    with (
+        serving(tmp_path_factory.mktemp("refused") / "git", GATEWAY, login=None) as git,
+        released(cluster, changes) as release,
+        release.reached(),
+        ThreadPoolExecutor(len(REFUSALS)) as threads,
+    ):
+        for word in REFUSALS:
+            git.repository(f"{word}.git", dockerfile="FROM scratch\nCOPY README /\n")
+        yield {word: threads.submit(release.answer, f"http://{git.host}/{word}.git", "main") for word in REFUSALS}
         release.nothing_left()
 
 
