@@ -36,12 +36,30 @@ imagePullPolicy: {{ . }}
     # No volume: a daemon that starts anew must not meet the process ids and sockets of the one before it.
     - --exec-root=/run/docker-api
     - --host={{ $host }}
+    {{- with include "binderhub-service.docker-api.isolation" . }}
+    - {{ . }}
+    {{- end }}
     {{- with .Values.dockerApi.extraArgs }}
     {{- . | toYaml | nindent 4 }}
     {{- end }}
-  {{- with include "binderhub-service.env" .Values.dockerApi.extraEnv }}
+  {{- $env := include "binderhub-service.env" .Values.dockerApi.extraEnv }}
+  {{- $memory := include "binderhub-service.docker-api.memory-limit" . }}
+  {{- if or $env $memory }}
   env:
+    {{- if $memory }}
+    # In bytes, for the hook below.
+    - name: STEPS_MEMORY
+      valueFrom:
+        resourceFieldRef:
+          resource: limits.memory
+    {{- end }}
+    {{- with $env }}
     {{- tpl . $ | nindent 4 }}
+    {{- end }}
+  {{- end }}
+  {{- with include "binderhub-service.docker-api.limits" . }}
+  lifecycle:
+    {{- . | nindent 4 }}
   {{- end }}
   volumeMounts:
     - name: data

@@ -42,7 +42,8 @@ def keys(images: tuple[Image, ...]) -> dict[str, str]:
         digest = hashlib.sha256()
         for file in tools.sources(FOLDERS / image.folder):
             digest.update(f"{file.relative_to(FOLDERS)}\0".encode() + file.read_bytes())
-        digest.update(repr((image.substitutes, image.version, image.depends)).encode())
+        programs = [tools.module(folder).key for folder in image.go]
+        digest.update(repr((image.substitutes, programs, image.depends)).encode())
         digest.update(found.get(image.base, "").encode())
         found[image.folder] = digest.hexdigest()[:16]
     return {image.substitutes: found[image.folder] for image in images}
@@ -94,9 +95,9 @@ def _label(image: Image) -> None:
 
 
 def _versions(image: Image, container: str) -> str:
-    """The versions of the packages that matter, such as "debian:git=1:2.47.3-0 pypi:tornado=6.4.2"."""
+    """The versions of what matters inside, such as "debian:git=1:2.47.3-0 go:runc=v1.5.2 pypi:tornado=6.4.2"."""
     inside = ("run", "--isolation=chroot", container, "--")
-    found = [f"go:{image.folder}={image.version}"] if image.version else []
+    found = [f"go:{folder}={tools.module(folder).told}" for folder in image.go]
     if image.debian:
         asked = _buildah(*inside, "dpkg-query", "--show", "--showformat=debian:${Package}=${Version} ", *image.debian)
         found += asked.split()

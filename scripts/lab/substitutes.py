@@ -38,8 +38,8 @@ class Image:
     python: tuple[str, ...] = ()
     """Python packages likewise, asked of `python_program`."""
     python_program: str = ""
-    version: str = ""
-    """What is inside, where no package manager can be asked."""
+    go: tuple[str, ...] = ()
+    """Folders of lab/go with the programs inside, whose versions are recorded likewise."""
     prepare: Callable[[Path], None] = _nothing
     """Puts into the build's context what is not in the folder."""
     depends: str = ""
@@ -59,13 +59,15 @@ def images(wheel: Path | None = None) -> tuple[Image, ...]:
             prepare=_debian,
             depends=tools.digest(AUTHORITIES),
         ),
-        Image("pause", PAUSE_IMAGE, version=tools.module("kubernetes").version, prepare=_program("pause")),
-        Image("coredns", COREDNS_IMAGE, version=tools.module("coredns").version, prepare=_program("coredns")),
+        Image("pause", PAUSE_IMAGE, go=("kubernetes",), prepare=_programs("pause")),
+        Image("coredns", COREDNS_IMAGE, go=("coredns",), prepare=_programs("coredns")),
         Image(
             "docker",
             f"{docker['repository']}:{docker['tag']}",
             base="debian",
-            debian=("docker.io", "docker-cli", "docker-buildx"),
+            debian=("docker-cli", "docker-buildx"),
+            go=("dockerd", "containerd", "runc"),
+            prepare=_programs("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc"),
         ),
         Image(
             "repo2docker",
@@ -99,11 +101,12 @@ def _debian(context: Path) -> None:
     (context / "ca-certificates.crt").write_bytes(AUTHORITIES.read_bytes())
 
 
-def _program(name: str) -> Callable[[Path], None]:
-    """Puts one of the cluster's own programs into the context."""
+def _programs(*names: str) -> Callable[[Path], None]:
+    """Puts programs that were built from Go modules into the context."""
 
     def prepare(context: Path) -> None:
-        shutil.copy(tools.folder() / name, context / name)
+        for name in names:
+            shutil.copy(tools.folder() / name, context / name)
 
     return prepare
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine.paths import SCRIPTS, cache, is_complete, mark_complete
@@ -31,6 +31,8 @@ class Module:
     """Go variables that hold the version; a `go install`ed program would call itself v0.0.0 without them."""
     tags: tuple[str, ...] = ()
     cgo: bool = False
+    release: str = field(default="", repr=False)
+    """The version that the programs report, where their project releases them under another than the module's."""
 
     @property
     def version(self) -> str:
@@ -39,13 +41,19 @@ class Module:
         found = re.search(rf"^(?:require |\t){re.escape(self.pins)} (v\S+)", text, re.MULTILINE)
         return found[1] if found else ""
 
+    @property
+    def told(self) -> str:
+        """The version that the programs report."""
+        return self.release or self.version
+
     def flags(self) -> list[str]:
         """The linker's flags that put the version into the programs."""
         words = ["-s", "-w"]
         major, minor, *_ = [*self.version.lstrip("v").split("."), "", ""]
         values = {"gitMajor": major, "gitMinor": minor}
         for variable in self.version_variables:
-            words += ["-X", f"{variable}={values.get(variable.rpartition('.')[2], self.version)}"]
+            value = values.get(variable.rpartition(".")[2], self.told)
+            words += ["-X", f"{variable}={value}"]
         return words
 
     @property
@@ -54,7 +62,7 @@ class Module:
         digest = hashlib.sha256()
         for file in sources(GO / self.folder):
             digest.update(f"{file.relative_to(GO)}\0".encode() + file.read_bytes())
-        digest.update(repr(self).encode())
+        digest.update(f"{self!r}{self.release}".encode())
         return digest.hexdigest()[:16]
 
 
@@ -73,6 +81,14 @@ MODULES = (
         tags=("no_btrfs", "no_devmapper", "no_zfs"),
     ),
     Module("runc", "github.com/opencontainers/runc", tags=("seccomp",), cgo=True),
+    Module(
+        "dockerd",
+        "github.com/moby/moby/v2",
+        ("github.com/moby/moby/v2/dockerversion.Version",),
+        tags=("no_btrfs",),
+        # Moby tags each release twice: v2.0.0-beta.15 is docker-v29.5.2, of the same day.
+        release="29.5.2",
+    ),
     Module("coredns", "github.com/coredns/coredns"),
     Module("helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/internal/version.version",)),
     Module(

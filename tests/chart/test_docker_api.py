@@ -184,6 +184,79 @@ def test_its_values_reach_its_pod_and_binderhubs_do_not(chart: Chart) -> None:
     assert spec["automountServiceAccountToken"] is False
 
 
+DAEMON_JSON = "/etc/docker/daemon.json"
+
+
+def daemon_json(content: dict[str, Any], form: str = "data") -> dict[str, Any]:
+    """Values with this daemon.json, given as a mapping, as text or in base64."""
+    text = json.dumps(content)
+    given = {"data": content, "stringData": text, "binaryData": base64.b64encode(text.encode()).decode()}[form]
+    return {"dockerApi": {"extraFiles": {"d": {"mountPath": DAEMON_JSON, form: given}}}}
+
+
+def icc(objects: Objects) -> list[str]:
+    """What dockerd's arguments say of it."""
+    return [one for one in container(objects)["args"] if one.startswith("--icc")]
+
+
+def test_steps_of_different_builds_do_not_reach_each_other(chart: Chart, defaults: Objects) -> None:
+    assert icc(defaults) == ["--icc=false"]
+    assert icc(chart.render(daemon_json({"debug": True}, "stringData"))) == ["--icc=false"]
+
+
+def test_extra_arguments_come_after_the_charts_so_that_they_replace_them(chart: Chart) -> None:
+    # dockerd takes the last of an option that is given twice.
+    assert icc(chart.render({"dockerApi": {"extraArgs": ["--icc=true"]}})) == ["--icc=false", "--icc=true"]
+
+
+@pytest.mark.parametrize("form", ["data", "stringData", "binaryData"])
+@pytest.mark.parametrize("content", [{"icc": True}, {"icc": False}, {"iptables": False}])
+def test_what_dockerd_refuses_beside_daemon_json_is_left_out(
+    chart: Chart, content: dict[str, Any], form: str
+) -> None:
+    assert icc(chart.render(daemon_json(content, form))) == []
+
+
+@pytest.mark.parametrize("arguments", [["--iptables=false"], ["--iptables=true", "--iptables=false"]])
+def test_what_needs_iptables_is_left_out_without_them(chart: Chart, arguments: list[str]) -> None:
+    assert icc(chart.render({"dockerApi": {"extraArgs": arguments}})) == []
+
+
+def hook(objects: Objects) -> list[str]:
+    """The words of the hook that bounds the steps, up to its program; empty for none."""
+    command = container(objects).get("lifecycle", {}).get("postStart", {}).get("exec", {}).get("command", [])
+    return list(command[1:-3])
+
+
+def test_the_steps_have_a_bound_of_processes(chart: Chart, defaults: Objects) -> None:
+    assert "PROCESSES=8192" in hook(defaults)
+    assert "PROCESSES=100" in hook(chart.render({"dockerApi": {"maxProcesses": 100}}))
+    for none in (0, None):
+        assert hook(chart.render({"dockerApi": {"maxProcesses": none}})) == []
+
+
+def test_the_steps_have_the_memory_limit_of_the_daemon(chart: Chart, defaults: Objects) -> None:
+    assert "env" not in container(defaults)
+    limited = chart.render({"dockerApi": {"maxProcesses": 0, "resources": {"limits": {"memory": "2Gi"}}}})
+    assert "PROCESSES=0" in hook(limited)
+    assert container(limited)["env"] == [
+        {"name": "STEPS_MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "parent"),
+    [
+        ({}, "docker"),
+        ({"dockerApi": {"extraArgs": ["--cgroup-parent=/a/b"]}}, "/a/b"),
+        ({"dockerApi": {"extraArgs": ["--cgroup-parent", "c", "--debug"]}}, "c"),
+        (daemon_json({"cgroup-parent": "d"}, "stringData"), "d"),
+    ],
+)
+def test_the_bounded_group_is_the_one_that_dockerd_has(chart: Chart, values: dict[str, Any], parent: str) -> None:
+    assert f"PARENT={parent}" in hook(chart.render(values))
+
+
 def files(*paths_and_contents: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """Values with extra files, keyed file-0, file-1 …"""
     named = {f"file-{n}": {"mountPath": path, **content} for n, (path, content) in enumerate(paths_and_contents)}

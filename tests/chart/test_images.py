@@ -20,9 +20,9 @@ def test_an_image_may_have_a_digest_behind_its_tag(chart: Chart) -> None:
     values: dict[str, Any] = {
         "registry": CERTIFICATE,
         "image": {"repository": "r/binderhub", "tag": f"1@{DIGEST}"},
-        "dockerApi": {"image": {"repository": "r/docker", "tag": f"27-dind@{DIGEST}"}},
+        "dockerApi": {"image": {"repository": "r/docker", "tag": f"29-dind@{DIGEST}"}},
     }
-    assert set(images(chart.render(values))) == {f"r/binderhub:1@{DIGEST}", f"r/docker:27-dind@{DIGEST}"}
+    assert set(images(chart.render(values))) == {f"r/binderhub:1@{DIGEST}", f"r/docker:29-dind@{DIGEST}"}
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "1@sha256:abc", f"1@sha512:{'0' * 64}", DIGEST, "r/i:1"])

@@ -134,8 +134,7 @@ def test_a_substitute_says_what_it_stands_for_and_what_is_inside(image: substitu
     assert found[f"{mirror.LABEL}substitutes"] == image.substitutes
     versions = dict(word.split("=", 1) for word in found[f"{mirror.LABEL}versions"].split())
     wanted = {f"debian:{name}" for name in image.debian} | {f"pypi:{name}" for name in image.python}
-    if image.version:
-        wanted.add(f"go:{image.folder}")
+    wanted |= {f"go:{folder}" for folder in image.go}
     assert set(versions) == wanted
     assert all(versions.values())
 

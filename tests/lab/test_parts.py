@@ -1,6 +1,7 @@
 """The parts of the local cluster that need no cluster to be tested."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,20 @@ def test_substitutes_have_the_names_that_the_chart_gives() -> None:
     assert names["binderhub"] == "{repository}:{tag}".format(**values["image"])
     assert names["docker"] == "{repository}:{tag}".format(**values["dockerApi"]["image"])
     assert names["repo2docker"] == values["config"]["KubernetesBuildExecutor"]["build_image"]
+
+
+def test_the_daemon_is_of_the_version_that_the_chart_gives() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["dockerApi"]["image"]["tag"] == f"{tools.module('dockerd').told}-dind"
+
+
+def test_a_substitute_is_built_anew_when_a_program_inside_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = substitutes.images()
+    before = mirror.keys(images)
+    changed = [replace(one, tags=("other",)) if one.folder == "dockerd" else one for one in tools.MODULES]
+    monkeypatch.setattr(tools, "MODULES", tuple(changed))
+    after = mirror.keys(images)
+    assert {image.folder for image in images if before[image.substitutes] != after[image.substitutes]} == {"docker"}
 
 
 def test_a_substitute_is_built_anew_when_its_base_changes() -> None:
