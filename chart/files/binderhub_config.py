@@ -66,6 +66,7 @@ if get_chart_config("buildPods.executor") != "upstream":
         "initContainers": "init_containers",
         "startTimeoutSeconds": "start_timeout",
         "deadlineSeconds": "deadline",
+        "maxWaitingPerRequester": "max_waiting_per_requester",
         "imagePullPolicy": "image_pull_policy",
         "serviceAccountName": "service_account_name",
         "resources": "resources",

@@ -37,6 +37,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "initContainers": ("init_containers", [{"name": "first", "image": "i"}]),
     "startTimeoutSeconds": ("start_timeout", 10),
     "deadlineSeconds": ("deadline", 60),
+    "maxWaitingPerRequester": ("max_waiting_per_requester", 3),
     "imagePullPolicy": ("image_pull_policy", "Always"),
     "imagePullSecrets": ("image_pull_secrets", ["pull"]),
     "serviceAccountName": ("service_account_name", "builder"),
@@ -55,7 +56,7 @@ def test_config_wins_over_a_default(chart: Chart, tmp_path: Path) -> None:
     assert (found.start_timeout, found.tolerations) == (5, [])
 
 
-@pytest.mark.parametrize("name", sorted(set(VALUES) - {"tolerations", "annotations", "startTimeoutSeconds"}))
+@pytest.mark.parametrize("name", sorted(set(VALUES) - {"tolerations", "annotations", "startTimeoutSeconds", "maxWaitingPerRequester"}))
 def test_both_set_is_refused(chart: Chart, name: str) -> None:
     trait, value = VALUES[name]
     with pytest.raises(Problem, match=rf"buildPods\.{name} and config\.KubernetesBuildExecutor\.{trait} are both set"):

@@ -20,6 +20,7 @@ def test_the_defaults(mount: Mount) -> None:
     assert config.KubernetesBuildExecutor == {
         "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
         "start_timeout": 900,
+        "max_waiting_per_requester": 10,
         "node_selector": {"kubernetes.io/arch": "amd64"},
         "push_secret": "the-push-secret",
         "docker_host": "unix:///run/somewhere/docker-api.sock",
