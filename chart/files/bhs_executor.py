@@ -18,13 +18,15 @@ from bhs_engine_docker import Docker
 from bhs_faults import Failure
 from bhs_pod import Wanted
 from bhs_process import api, release
-from bhs_request import add_digest, current_handler, user
+from bhs_request import add_digest, current_handler
+from bhs_requester import Requester, find_requester
 from binderhub.build import KubernetesBuildExecutor, ProgressEvent
 from binderhub.utils import ByteSpecification, rendezvous_rank
 from traitlets import Bool, Dict, Integer, List, Unicode, default
 
 HEARTBEAT_SECONDS = 10.0
-"""After so long without an event an empty one is sent: BinderHub sees only then that a client has left."""
+"""After so long without an event an empty one is sent: BinderHub then sees that a client has left, where the connection
+did not tell (a client that sent more than its request, or a network that went away)."""
 BACKLOG = 100
 """Events that may wait for a client that does not read."""
 FULL_SECONDS = 0.05
@@ -61,6 +63,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     init_containers: Any = List(config=True, help="Containers that run before the repository is fetched.")
     image_pull_policy = Unicode("", config=True, help="When build_image is pulled; empty is Kubernetes' default.")
     service_account_name = Unicode("", config=True, help="Service account of build pods; its token is not mounted.")
+    max_waiting_per_requester = Integer(0, config=True, help="Builds of one requester that may wait; 0 is any number.")
 
     if not hasattr(KubernetesBuildExecutor, "resources"):  # BinderHub before March 2026
         resources = Dict(config=True, help="Resources of both containers, as Kubernetes writes them.")
@@ -74,6 +77,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         """Made by BinderHub on the main loop: once at its start, and once for each request."""
         super().__init__(**traits)
         self._handler = current_handler() if self.q is not None else None
+        self._requester = find_requester(self._handler, self._hung_up) if self._handler else Requester()
         self._ending = False
         self._feeding: asyncio.Task[None] | None = None
         self._since = time.monotonic()
@@ -98,6 +102,10 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         if self._feeding:
             self._feeding.cancel()
 
+    def _hung_up(self) -> None:
+        self.stop()
+        self._put(Kind.LOG_MESSAGE, json.dumps({"phase": "waiting", "message": ""}))  # writing it ends the handler
+
     def _begin(self) -> None:
         if not self.stop_event.is_set():
             self._feeding = asyncio.get_running_loop().create_task(self._feed())
@@ -106,7 +114,14 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         outcome, build = "left", None
         try:
             try:
-                found = self._shared().get(self._wanted(), self._engine(), self._preferred, self._registry())
+                found = self._shared().get(
+                    self._wanted(),
+                    self._engine(),
+                    self._preferred,
+                    self._registry(),
+                    self._requester.key,
+                    self.max_waiting_per_requester,
+                )
                 if isinstance(found, Build):
                     build = found
                     await self._hand_on(build)
@@ -161,6 +176,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
                         self._put(Kind.LOG_MESSAGE, json.dumps({"phase": build.phase, "message": ""}))
         finally:
             build.audience.leave(changed)
+            self._shared().leave(build, self._requester.key)
 
     async def _room(self) -> None:
         while self.q.qsize() >= BACKLOG:
@@ -172,7 +188,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     def _audit(self, outcome: str, build: Build | None) -> None:
         told(
             "request",
-            who=user(self._handler),
+            who=self._requester.name,
             repo=self.repo_url,
             ref=self.ref,
             image=self.image_name,

@@ -257,6 +257,12 @@ FAULTS = {
         "Ask again, and report it with the log of the BinderHub pod.",
         heals=True,
     ),
+    "BHS804": Fault(
+        "Too many of your builds are waiting",
+        "As many of your builds are waiting to begin as one user, or one address, may have: {count}.",
+        "Ask again when one of them has begun; an administrator can change buildPods.maxWaitingPerRequester.",
+        heals=True,
+    ),
 }
 
 

@@ -21,14 +21,6 @@ def current_handler() -> RequestHandler | None:
     return None
 
 
-def user(handler: RequestHandler | None) -> str:
-    """The name of the user who sent the request; empty without authentication."""
-    if handler is None or not handler.settings.get("auth_enabled"):
-        return ""
-    found = handler.current_user
-    return str(found.get("name", "")) if isinstance(found, dict) else str(found or "")
-
-
 def add_digest(handler: Any, digest: str) -> None:  # noqa: ANN401 - BinderHub's BuildHandler
     """Have the event that names the image carry its digest too.
 

@@ -78,6 +78,7 @@ if get_chart_config("buildPods.executor") != "upstream":
         "startTimeoutSeconds": "start_timeout",
         "deadlineSeconds": "deadline",
         "repositorySizeLimit": "repository_size_limit",
+        "maxWaitingPerRequester": "max_waiting_per_requester",
         "imagePullPolicy": "image_pull_policy",
         "serviceAccountName": "service_account_name",
         "resources": "resources",

@@ -37,6 +37,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "initContainers": ("init_containers", [{"name": "first", "image": "i"}]),
     "startTimeoutSeconds": ("start_timeout", 10),
     "deadlineSeconds": ("deadline", 60),
+    "repositorySizeLimit": ("repository_size_limit", "1G"),
+    "maxWaitingPerRequester": ("max_waiting_per_requester", 3),
     "imagePullPolicy": ("image_pull_policy", "Always"),
     "imagePullSecrets": ("image_pull_secrets", ["pull"]),
     "serviceAccountName": ("service_account_name", "builder"),
@@ -63,7 +65,11 @@ def test_a_build_may_take_an_hour_unless_told_otherwise(chart: Chart, tmp_path: 
     assert load(chart.render({"config": config}), tmp_path).KubernetesBuildExecutor.deadline == 60
 
 
-@pytest.mark.parametrize("name", sorted(set(VALUES) - {"tolerations", "annotations", "startTimeoutSeconds"}))
+_DEFAULTS = {"tolerations", "annotations", "startTimeoutSeconds", "maxWaitingPerRequester", "repositorySizeLimit"}
+"""Values that are never empty, and that config overrides."""
+
+
+@pytest.mark.parametrize("name", sorted(set(VALUES) - _DEFAULTS))
 def test_both_set_is_refused(chart: Chart, name: str) -> None:
     trait, value = VALUES[name]
     with pytest.raises(Problem, match=rf"buildPods\.{name} and config\.KubernetesBuildExecutor\.{trait} are both set"):

@@ -26,6 +26,8 @@ def test_the_defaults(mount: Mount) -> None:
         "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
         "start_timeout": 900,
         "deadline": 3600,
+        "repository_size_limit": "10G",
+        "max_waiting_per_requester": 10,
         "node_selector": {"kubernetes.io/arch": "amd64"},
         "push_secret": "the-push-secret",
         "docker_host": "unix:///run/somewhere/docker-api.sock",

@@ -43,9 +43,15 @@ class Setting:
     service: Service
     restart: Callable[..., AbstractContextManager[Service]]
 
-    def build(self, ref: str = "", url: str = URL, service: Service | None = None) -> AbstractContextManager[Stream]:
+    def build(
+        self,
+        ref: str = "",
+        url: str = URL,
+        service: Service | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> AbstractContextManager[Stream]:
         """A request for a ref of the repository, a new one by default."""
-        return (service or self.service).build(f"{quote(url, safe='')}/{ref or new_ref()}")
+        return (service or self.service).build(f"{quote(url, safe='')}/{ref or new_ref()}", headers=headers)
 
     def start(self, node: str = "node-1") -> tuple[dict[str, Any], Log]:
         """Let the one build pod fetch and begin to build; the pod, and the log of its builder."""

@@ -1,5 +1,6 @@
 """More than one request, process or release; clients that leave or stall; an API server that goes away."""
 
+import asyncio
 import json
 import socket
 import time
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from bhs_pod import SECRET_ANNOTATION
-from contract.service import Service, new_ref, until
+from contract.service import Service, Stream, new_ref, until
 from executor.api_server import RUNS, ended
 from executor.conftest import IMPATIENT, URL, Setting
 from executor.proxy import Log
@@ -288,7 +289,33 @@ def test_a_stalled_client_slows_nobody(setting: Setting) -> None:
     assert events[-1]["phase"] == "ready"
 
 
-@pytest.mark.parametrize("extra_config", ["c.BinderHub.concurrent_build_limit = 1\n"], indirect=True)
+ONE_AT_A_TIME = "c.BinderHub.concurrent_build_limit = 1\n"
+TWO_AT_A_TIME = "c.BinderHub.concurrent_build_limit = 2\n"
+THREE_MAY_WAIT = "c.KubernetesBuildExecutor.max_waiting_per_requester = 3\n"
+VISITOR, ANOTHER = ({"X-Real-Ip": address} for address in ("192.0.2.1", "198.51.100.7"))
+
+
+def refs(setting: Setting) -> list[str]:
+    """The refs whose pods exist and have not ended, sorted."""
+    pods = [pod for pod in setting.namespace.pods() if pod["status"]["phase"] in ("Pending", "Running")]
+    return sorted(pod["metadata"]["annotations"]["binder-ref"] for pod in pods)
+
+
+def finish(setting: Setting, ref: str) -> None:
+    """Let the pod that builds a ref end."""
+    (pod,) = [one for one in setting.namespace.pods() if one["metadata"]["annotations"]["binder-ref"] == ref]
+    name = pod["metadata"]["name"]
+    setting.namespace.schedule(name)
+    setting.proxy.log(name, "fetch").end()
+    setting.finish(pod)
+
+
+def made(setting: Setting) -> int:
+    """How many pods BinderHub has asked for."""
+    return setting.proxy.asked.count(("POST", setting.namespace.path("pods")))
+
+
+@pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME], indirect=True)
 def test_builds_wait_for_their_turn_and_are_told_so(setting: Setting) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(setting.build())
@@ -296,7 +323,7 @@ def test_builds_wait_for_their_turn_and_are_told_so(setting: Setting) -> None:
         second = stack.enter_context(setting.build())
         until_event(second, "it is next")
         third = stack.enter_context(setting.build())
-        until_event(third, "1 more waits before it")
+        until_event(third, "at most 1 of those that wait now goes before it")
         setting.finish(pod)
         assert first.rest()[-1]["phase"] == "ready"
         until_event(third, "it is next")
@@ -306,6 +333,129 @@ def test_builds_wait_for_their_turn_and_are_told_so(setting: Setting) -> None:
         pod, _ = setting.start()
         setting.finish(pod)
         assert second.rest()[-1]["phase"] == "ready"
+
+
+async def ask_and_hang_up(service: Service, count: int, headers: dict[str, str], rest: bytes = b"") -> None:
+    """So many requests, each for a build of its own, whose clients leave as soon as they have asked."""
+    url = urlsplit(service.url)
+    head = "".join(f"{name}: {value}\r\n" for name, value in {"Accept": "text/event-stream", **headers}.items())
+    at_a_time = asyncio.Semaphore(50)
+
+    async def one() -> None:
+        async with at_a_time:
+            _, writer = await asyncio.open_connection(url.hostname, url.port)
+            path = f"/build/git/{quote(URL, safe='')}/{new_ref()}?build_only=true"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: h\r\n{head}\r\n".encode() + rest)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    await asyncio.gather(*(one() for _ in range(count)))
+
+
+@pytest.mark.parametrize("extra_config", [TWO_AT_A_TIME], indirect=True)
+def test_three_thousand_hang_ups_by_one_visitor_delay_another_by_less_than_one_build(setting: Setting) -> None:
+    with ExitStack() as stack:
+        running = [new_ref(), new_ref()]
+        for ref in running:
+            stack.enter_context(setting.build(ref, headers=VISITOR))
+        until(lambda: refs(setting) == sorted(running), "the visitor's builds to run")
+        asyncio.run(ask_and_hang_up(setting.service, 3000, VISITOR))
+        honest = new_ref()
+        stream = stack.enter_context(setting.build(honest, headers=ANOTHER))
+        until_event(stream, "it is next")
+        finish(setting, running[0])
+        until(lambda: refs(setting) == sorted([running[1], honest]), "the other visitor's build to run")
+        assert made(setting) == 3
+        finish(setting, honest)
+        assert stream.rest()[-1]["phase"] == "ready"
+        finish(setting, running[1])
+        until(lambda: not setting.namespace.pods(), "the pods to be deleted")
+    assert made(setting) == 3  # nothing was left of the 3,000
+
+
+@pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME], indirect=True)
+def test_a_client_that_hangs_up_while_its_build_waits_is_noticed_at_once(setting: Setting) -> None:
+    first, ref = new_ref(), new_ref()
+    with setting.build(first):
+        until(lambda: refs(setting) == [first], "the first build to run")
+        with setting.build(ref) as stream:
+            until_event(stream, "it is next")
+        start = time.monotonic()
+        until(lambda: '"outcome": "dropped"' in setting.service.log.read_text(), "the build to be dropped")
+        assert time.monotonic() - start < 3  # the heartbeat, which would notice too, comes after 10 s
+        with setting.build(ref) as again:
+            until_event(again, "it is next")
+            finish(setting, first)
+            until(lambda: refs(setting) == [ref], "the build that was dropped and asked for again")
+
+
+@pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME], indirect=True)
+def test_a_client_that_hangs_up_with_more_to_read_is_noticed_by_the_heartbeat(setting: Setting) -> None:
+    """tornado does not watch for the end of a connection that has bytes it has not read."""
+    first = new_ref()
+    with setting.build(first):
+        until(lambda: refs(setting) == [first], "the first build to run")
+        asyncio.run(ask_and_hang_up(setting.service, 20, VISITOR, b"GET /versions HTTP/1.1\r\n"))
+        rows = partial(setting.service.log.read_text)
+        until(lambda: rows().count('"outcome": "dropped"') == 20, "the builds to be dropped")
+
+
+@pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME], indirect=True)
+def test_one_of_two_viewers_leaves_and_the_build_keeps_its_turn(setting: Setting) -> None:
+    first, ref = new_ref(), new_ref()
+    with setting.build(first):
+        until(lambda: refs(setting) == [first], "the first build to run")
+        with setting.build(ref, headers=ANOTHER) as stays:
+            with setting.build(ref, headers=VISITOR) as leaves:
+                until_event(leaves, "it is next")
+            until(lambda: have_left(setting.service, 1), "one viewer to leave")
+            finish(setting, first)
+            until(lambda: refs(setting) == [ref], "the build to run")
+            finish(setting, ref)
+            assert stays.rest()[-1]["phase"] == "ready"
+    assert '"dropped"' not in setting.service.log.read_text()
+
+
+@pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME + THREE_MAY_WAIT], indirect=True)
+def test_a_visitor_may_have_so_many_builds_waiting_and_others_take_turns_with_it(setting: Setting) -> None:
+    with ExitStack() as stack:
+
+        def ask(ref: str, headers: dict[str, str]) -> Stream:
+            return stack.enter_context(setting.build(ref, headers=headers))
+
+        running, *waiting = [new_ref() for _ in range(4)]
+        ask(running, VISITOR)
+        until(lambda: refs(setting) == [running], "the first build to run")
+        for ref in waiting:
+            until_event(ask(ref, VISITOR), "Waiting for one of the 1 builds")
+        for _ in range(2):
+            assert failed(ask(new_ref(), VISITOR).rest())["code"] == "BHS804"
+        until_event(ask(waiting[0], VISITOR), "Waiting for one of the 1 builds")
+        others = [new_ref() for _ in range(3)]
+        for ref in others:
+            until_event(ask(ref, ANOTHER), "Waiting for one of the 1 builds")
+        for ref in (others[0], waiting[0], others[1], waiting[1]):
+            finish(setting, running)
+            until(lambda ref=ref: refs(setting) == [ref], "the next build to run")  # type: ignore[misc]
+            running = ref
+
+
+@pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME], indirect=True)
+def test_a_second_attempt_keeps_the_place_of_the_first(setting: Setting) -> None:
+    with ExitStack() as stack:
+        stream = stack.enter_context(setting.build(headers=VISITOR))
+        pod, log = setting.start()
+        other = stack.enter_context(setting.build(headers=ANOTHER))
+        until_event(other, "it is next")
+        push(log, "unexpected status from PUT request to https://r.example/: 502 Bad Gateway")
+        setting.finish(pod, 1)
+        until_event(stream, "trying once more")
+        again = f"{pod['metadata']['name']}-2"
+        until(lambda: [one["metadata"]["name"] for one in setting.namespace.pods()] == [again], "the second attempt")
+        pod, _ = setting.start()
+        setting.finish(pod)
+        assert stream.rest()[-1]["phase"] == "ready"
 
 
 def push(log: Any, error: str) -> None:
