@@ -5,11 +5,14 @@ import time
 from typing import Any
 
 from bhs_faults import Failure
-from bhs_registry import RegistryUnknown
 
 CONFIRM_SECONDS = 10.0
 """Registries with more than one server may show a push a moment later."""
 PAUSE_SECONDS = 0.5
+
+
+class RegistryUnknown(Exception):  # noqa: N818 - the state of things, rather than a mistake
+    """The registry does not say whether it has an image. The message is a sentence that anybody may read."""
 
 
 def name_and_tag(image: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bhs_confirm import RegistryUnknown
 from bhs_registry_auth import Address, Challenge, address, challenges, may_receive_login
 from bhs_registry_login import read
 from bhs_request import add_digest, current_handler
@@ -40,10 +41,6 @@ RETRY_DELAYS = (0.2, 0.5)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TOKEN = re.compile(r"[!-~]+")
-
-
-class RegistryUnknown(Exception):  # noqa: N818 - the state of things, rather than a mistake
-    """The registry does not say whether it has an image. The message is a sentence that anybody may read."""
 
 
 class _Refused(RegistryUnknown):
