@@ -56,7 +56,9 @@ def test_config_wins_over_a_default(chart: Chart, tmp_path: Path) -> None:
     assert (found.start_timeout, found.tolerations) == (5, [])
 
 
-@pytest.mark.parametrize("name", sorted(set(VALUES) - {"tolerations", "annotations", "startTimeoutSeconds", "maxWaitingPerRequester"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(VALUES) - {"tolerations", "annotations", "startTimeoutSeconds", "maxWaitingPerRequester"})
+)
 def test_both_set_is_refused(chart: Chart, name: str) -> None:
     trait, value = VALUES[name]
     with pytest.raises(Problem, match=rf"buildPods\.{name} and config\.KubernetesBuildExecutor\.{trait} are both set"):

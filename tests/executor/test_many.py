@@ -428,7 +428,6 @@ def test_one_of_two_viewers_leaves_and_the_build_keeps_its_turn(setting: Setting
 @pytest.mark.parametrize("extra_config", [ONE_AT_A_TIME + THREE_MAY_WAIT], indirect=True)
 def test_a_visitor_may_have_so_many_builds_waiting_and_others_take_turns_with_it(setting: Setting) -> None:
     with ExitStack() as stack:
-
         streams: list[Stream] = []  # kept, because a stream that nobody refers to is closed
 
         def ask(ref: str, headers: dict[str, str]) -> Stream:
