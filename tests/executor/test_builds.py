@@ -159,7 +159,10 @@ def test_a_dropped_build_that_is_asked_for_again_is_a_new_build(run: Callable[[T
         assert (second.found.begun, again.found.begun) == (0, 1)
         again.found.end.set()
         await settle()
-        assert not (builds._running or builds._tasks or builds._may_begin or builds._begun)
+        assert not (builds._running)
+        assert not (builds._tasks)
+        assert not (builds._may_begin)
+        assert not (builds._begun)
 
     run(test)
 

@@ -125,7 +125,9 @@ def test_nothing_is_kept_of_those_who_are_done() -> None:
     builds.remove("c4", "c")
     builds.release("c4")
     take_turns(builds)
-    assert not (builds._requesters or builds._waiting or builds._running)
+    assert not (builds._requesters)
+    assert not (builds._waiting)
+    assert not (builds._running)
 
 
 def test_what_goes_before_a_build_is_told() -> None:
