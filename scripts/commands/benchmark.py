@@ -10,6 +10,7 @@ from machine.say import say
 from commands import demo
 
 CHOICES = ("overhead", "single", "eight", "cached", "viewers", "faults", "memory")
+EXTRA = ("pushes",)
 PAGE_DATA = CLONE / "docs" / "performance.json"
 
 
@@ -27,9 +28,10 @@ def parser() -> argparse.ArgumentParser:
         "--only",
         metavar="ROW",
         action="append",
-        choices=CHOICES,
+        choices=(*CHOICES, *EXTRA),
         default=[],
-        help=f"measure this alone; may be repeated: {', '.join(CHOICES)}",
+        help=f"measure this alone; may be repeated: {', '.join(CHOICES)}; or pushes, which a whole run leaves out: 300 "
+        "images through one daemon, to see whether it hangs, in 20 minutes at most",
     )
     options.add_argument("--pairs", metavar="N", type=int, default=9, help="turns of each row (default: %(default)s)")
     options.add_argument("--output", metavar="FILE", type=Path, help="write all numbers to this file as JSON")

@@ -37,11 +37,20 @@ def build(beside: Release, url: str, image: str, prefix: str) -> float:
 
 
 def _pod(beside: Release, name: str, url: str, image: str, pushed: str) -> Json:
-    """The pod; where the daemon listens and what the push Secret is called, BinderHub's own pod says."""
-    (binderhub, *_) = beside.pods("app.kubernetes.io/component=binderhub")
-    env = {one["name"]: one.get("value", "") for one in binderhub["spec"]["containers"][0]["env"]}
-    socket = PurePosixPath(env["DOCKER_API_SOCKET"])
     options = ["--no-clean", "--no-run", "--json-logs", "--user-name=jovyan", "--user-id=1000", "--push"]
+    args = ["jupyter-repo2docker", "--ref=main", f"--image={pushed}", *options, url]
+    return daemon_pod(beside, name, image, {"args": args}, [ATTESTATIONS])
+
+
+def daemon_pod(beside: Release, name: str, image: str, runs: Json, env: list[Json]) -> Json:
+    """A pod on the node of `beside`, with the socket of its daemon and its login for the registry.
+
+    `runs` has the container's command or arguments. Where the daemon listens and what the push Secret is called,
+    BinderHub's own pod says.
+    """
+    (binderhub, *_) = beside.pods("app.kubernetes.io/component=binderhub")
+    told = {one["name"]: one.get("value", "") for one in binderhub["spec"]["containers"][0]["env"]}
+    socket = PurePosixPath(told["DOCKER_API_SOCKET"])
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -55,8 +64,8 @@ def _pod(beside: Release, name: str, url: str, image: str, pushed: str) -> Json:
                 {
                     "name": "builder",
                     "image": image,
-                    "args": ["jupyter-repo2docker", "--ref=main", f"--image={pushed}", *options, url],
-                    "env": [{"name": "DOCKER_HOST", "value": f"unix:///run/docker-api/{socket.name}"}, ATTESTATIONS],
+                    **runs,
+                    "env": [{"name": "DOCKER_HOST", "value": f"unix:///run/docker-api/{socket.name}"}, *env],
                     "volumeMounts": [
                         {"name": "docker-api", "mountPath": "/run/docker-api", "readOnly": True},
                         {"name": "config", "mountPath": "/root/.docker/config.json", "subPath": "config.json"},
@@ -65,7 +74,7 @@ def _pod(beside: Release, name: str, url: str, image: str, pushed: str) -> Json:
             ],
             "volumes": [
                 {"name": "docker-api", "hostPath": {"path": str(socket.parent), "type": "Directory"}},
-                {"name": "config", "secret": {"secretName": env["PUSH_SECRET_NAME"]}},
+                {"name": "config", "secret": {"secretName": told["PUSH_SECRET_NAME"]}},
             ],
         },
     }

@@ -18,6 +18,21 @@ class Memory:
 
 
 @dataclass
+class Pushes:
+    """What came of many pushes through one daemon."""
+
+    asked: int
+    seconds: list[float]
+    """Of each that ended well."""
+    hung: list[str]
+    """The command of each that did not end."""
+    failed: list[str]
+    """Docker's last words of each."""
+    took: float
+    """Seconds for all."""
+
+
+@dataclass
 class Result:
     """All numbers of one run, and what they were measured on."""
 
@@ -32,6 +47,7 @@ class Result:
     faults: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """Of each fault the seconds of each side; None where the stream was cut."""
     memory: Memory | None = None
+    pushes: Pushes | None = None
 
 
 def save(file: Path, result: Result) -> None:
@@ -44,7 +60,10 @@ def load(file: Path) -> Result:
     try:
         content = json.loads(file.read_text())
         memory = content.pop("memory")
-        return Result(**content, memory=Memory(**memory) if memory else None)
+        pushes = content.pop("pushes", None)
+        return Result(
+            **content, memory=Memory(**memory) if memory else None, pushes=Pushes(**pushes) if pushes else None
+        )
     except (OSError, ValueError, TypeError, KeyError) as wrong:
         raise Problem(
             f"{file} holds no result of scripts/benchmark: {wrong}.", "Write it anew with ./scripts/benchmark --write."

@@ -58,5 +58,13 @@ MEMORY_RATIO = 1.1
 """By how much BinderHub's memory may have grown after all builds and hang-ups."""
 BUILDS, HANG_UPS = 200, 500
 
+PUSHES, PUSHES_AT_ONCE = 300, 4
+PUSH_PATIENCE_SECONDS = 120
+"""A push that takes longer hangs: the images have less than a megabyte."""
+PUSHES_SECONDS = 1200
+"""For all of them; those that would begin later are left out."""
+
 CHOICES = ("overhead", "single", "eight", "cached", "viewers", "faults", "memory")
-"""What `--only` takes. Overhead and single come from the same builds."""
+"""What a whole run measures. Overhead and single come from the same builds."""
+EXTRA = ("pushes",)
+"""What `--only` takes besides. It is about the daemon alone, for when another version of it is chosen."""

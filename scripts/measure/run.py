@@ -14,7 +14,7 @@ from pages.cluster import LAB, UPSTREAM, Cluster
 from rich.console import Console
 from rich.table import Table
 
-from measure import bench, compare, faults, growth
+from measure import bench, compare, faults, growth, pushes
 from measure.bench import Bench
 from measure.result import Result
 from measure.table import tables, verdict
@@ -23,7 +23,7 @@ WIDTH = 120  # where no terminal says how wide it is
 
 
 def run(target: Target, binderhub: str, chosen: set[str], pairs: int) -> Result:
-    """Measure what is chosen of measure.rows.CHOICES. `binderhub` says which one runs.
+    """Measure what is chosen of measure.rows.CHOICES and EXTRA. `binderhub` says which one runs.
 
     Raises Problem where something fails that is not to; everything made on the cluster is removed in any case.
     """
@@ -40,6 +40,8 @@ def run(target: Target, binderhub: str, chosen: set[str], pairs: int) -> Result:
                 result.rows |= measure(place, pairs)
         if "memory" in chosen:
             result.memory = growth.memory(place, idle)
+        if "pushes" in chosen:
+            result.pushes = pushes.pushes(place)
         if "faults" in chosen:  # last, since they take the daemons away
             result.faults = faults.faults(place)
     return result

@@ -33,7 +33,7 @@ class Table:
 
 def tables(result: Result) -> list[Table]:
     """What was measured, without the tables of which nothing was."""
-    every = [_compared(result), _faults(result), _memory(result)]
+    every = [_compared(result), _faults(result), _memory(result), _pushes(result)]
     return [table for table in every if table.lines]
 
 
@@ -87,6 +87,18 @@ def _memory(result: Result) -> Table:
         lines.append(_line(round(grown, 2) <= MEMORY_RATIO, what, *numbers, f"ratio ≤ {MEMORY_RATIO:g}"))
     heads = ("Memory of BinderHub, service", "idle", "afterwards", "afterwards / idle", "Bound", "Kept")
     return Table("Memory", heads, tuple(lines))
+
+
+def _pushes(result: Result) -> Table:
+    lines = []
+    pushes = result.pushes
+    if pushes:
+        well = len(pushes.seconds)
+        took = _text(pushes.seconds, "s") if pushes.seconds else ""
+        numbers = (f"{well} of {pushes.asked}", str(len(pushes.hung)), str(len(pushes.failed)), took)
+        lines.append(_line(well == pushes.asked, "Images of three small layers", *numbers, "all end well"))
+    heads = ("Pushes through one daemon", "ended well", "hung", "failed", "seconds of each", "Bound", "Kept")
+    return Table("Pushes", heads, tuple(lines))
 
 
 def _line(held: bool, *cells: str) -> Line:

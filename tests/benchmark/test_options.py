@@ -8,7 +8,7 @@ from benchmark.results import result
 from commands import benchmark
 from machine.paths import SCRIPTS
 from measure import result as results
-from measure.rows import CHOICES
+from measure.rows import CHOICES, EXTRA
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -18,6 +18,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_what_only_takes_is_what_is_measured() -> None:
     assert benchmark.CHOICES == CHOICES
+    assert benchmark.EXTRA == EXTRA
 
 
 def test_rows_and_pairs() -> None:

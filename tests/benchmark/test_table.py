@@ -7,7 +7,7 @@ from benchmark.results import result
 from machine.problem import Problem
 from measure import result as results
 from measure import run
-from measure.result import Memory, Result
+from measure.result import Memory, Pushes, Result
 from measure.table import Line, tables
 
 
@@ -38,9 +38,19 @@ def test_memory() -> None:
     assert line(result(), "200 builds and 500").cells[1:] == ("100 MiB", "105 MiB", "1.05", "ratio ≤ 1.1", "yes")
 
 
+def test_pushes() -> None:
+    found = result(pushes=Pushes(asked=3, seconds=[0.5, 0.25, 1.0], hung=[], failed=[], took=2.0))
+    assert line(found, "three small layers").cells[1:] == (
+        "3 of 3", "0", "0", "0.50 s (0.25 to 1.00)", "all end well", "yes"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        ({"pushes": Pushes(asked=2, seconds=[0.5], hung=["docker push"], failed=[], took=2.0)}, "three small layers"),
+        ({"pushes": Pushes(asked=2, seconds=[0.5], hung=[], failed=["denied"], took=2.0)}, "three small layers"),
+        ({"pushes": Pushes(asked=2, seconds=[], hung=[], failed=[], took=2.0)}, "three small layers"),
         ({"rows": {"single": {"service": [1.1], "upstream": [1.0]}}}, "One build"),
         ({"rows": {"cached": {"service": [1.03], "upstream": [1.0]}}}, "in the registry"),
         ({"rows": {"overhead": {"service": [0.6], "upstream": [0.7]}}}, "by hand"),
@@ -69,7 +79,7 @@ def test_what_was_not_measured_has_no_table() -> None:
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
-    for found in (result(), result(memory=None)):
+    for found in (result(), result(memory=None), result(pushes=Pushes(2, [0.5], ["docker push"], ["denied"], 2.0))):
         results.save(tmp_path / "r.json", found)
         assert results.load(tmp_path / "r.json") == found
 
