@@ -308,15 +308,10 @@ def test_builds_wait_for_their_turn_and_are_told_so(setting: Setting) -> None:
         assert second.rest()[-1]["phase"] == "ready"
 
 
-def push(log: Any, error: str) -> None:
-    log.print(line("#8 pushing layers\n"), line(f"#8 ERROR: failed to push r.example/i: {error}\n"))
-
-
 def test_a_push_that_the_registry_fails_is_tried_once_more_on_the_same_node(setting: Setting) -> None:
     with setting.build() as stream:
-        pod, log = setting.start("node-1")
-        push(log, "unexpected status from PUT request to https://r.example/: 502 Bad Gateway")
-        setting.finish(pod, 1)
+        pod, _ = setting.start("node-1")
+        setting.fail_push(pod, "received unexpected HTTP status: 502 Bad Gateway")
         until_event(stream, "trying once more on node node-1")
         until(
             lambda: [one["metadata"]["name"] for one in setting.namespace.pods()] == [f"{pod['metadata']['name']}-2"],
@@ -326,9 +321,8 @@ def test_a_push_that_the_registry_fails_is_tried_once_more_on_the_same_node(sett
         required = again["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         (term,) = required["nodeSelectorTerms"]
         assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}]
-        pod, log = setting.start("node-1")
-        push(log, "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer")
-        setting.finish(pod, 1)
+        pod, _ = setting.start("node-1")
+        setting.fail_push(pod, "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer")
         end = failed(stream.rest())
     assert end["code"] == "BHS607"
 
