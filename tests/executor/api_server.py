@@ -84,8 +84,12 @@ class Namespace:
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         self.status(name, conditions=[condition])
 
-    def containers(self, name: str, *, fetch: Json, build: Json, phase: str = "Pending", **more: Any) -> None:
-        """States of the two containers, on a node."""
+    def containers(
+        self, name: str, *, fetch: Json, build: Json, push: Json | None = None, phase: str = "Pending", **more: Any
+    ) -> None:
+        """States of the containers, on a node. Unless it is given, that of `push` follows from the builder's."""
+        code = build.get("terminated", {}).get("exitCode")
+        push = push or (build if code is None else ended(1 if code else 0))
 
         def of(container: str, state: Json) -> Json:
             return {"name": container, "state": state, "image": "i", "imageID": "", "ready": False, "restartCount": 0}
@@ -97,7 +101,7 @@ class Namespace:
                 "phase": phase,
                 "conditions": [scheduled],
                 "startTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "containerStatuses": [of("fetch", fetch), of("builder", build)],
+                "containerStatuses": [of("fetch", fetch), of("builder", build), of("push", push)],
                 **more,
             },
         )

@@ -1,5 +1,6 @@
 """BinderHub with the chart's classes, as a process, against a real API server."""
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from bhs_pod import words
 from contract.conftest import binderhub, kubernetes_client, pytest_generate_tests  # noqa: F401 - fixtures
 from contract.service import Installed, Service, Stream, new_ref, running
 from executor.api_server import RUNS, WAITS, ApiServer, Namespace, ended, serving
@@ -18,12 +20,16 @@ from executor.proxy import Log, Proxy, between
 from machine.paths import CHART
 
 FILES = CHART / "files"
+INSIDE = Path(__file__).parent / "inside"
+DIGEST = f"sha256:{'0a' * 32}"
+"""Digest of the image that a build pushes, unless a test says otherwise."""
 URL = "https://git.example/group/project"
 SOCKET = "/run/binderhub-service/0123456789/docker-api.sock"
 
 CONFIG = f"""
 import sys
-sys.path.append({str(FILES)!r})
+sys.path += [{str(FILES)!r}, {str(INSIDE)!r}]
+c.BinderHub.registry_class = "holding.HoldingRegistry"
 c.BinderHub.builder_required = True
 c.BinderHub.build_class = "bhs_executor.ServiceBuildExecutor"
 c.BinderHub.build_cleaner_class = None
@@ -31,15 +37,24 @@ c.KubernetesBuildExecutor.docker_host = "unix://{SOCKET}"
 c.KubernetesBuildExecutor.push_secret = "push"
 c.KubernetesBuildExecutor.start_timeout = 60
 """
+# A registry that does not hold the image is asked again for 10 s.
+CONFIRM_AT_ONCE = "import bhs_confirm\nbhs_confirm.CONFIRM_SECONDS = 0.5\n"
 IMPATIENT = "c.KubernetesBuildExecutor.start_timeout = 3\n"
+
+
+def report(pod: dict[str, Any], container: str, **particulars: Any) -> str:
+    """The last line of a container's program."""
+    return json.dumps({"binderhub-service": words(pod)[container], **particulars})
 
 
 @dataclass
 class Setting:
-    """A namespace, a proxy to its API server, and a BinderHub that uses them."""
+    """A namespace, a proxy to its API server, a registry, and a BinderHub that uses them."""
 
     namespace: Namespace
     proxy: Proxy
+    registry: Path
+    """A folder with a file for each tag that the registry holds; see inside/holding.py."""
     service: Service
     restart: Callable[..., AbstractContextManager[Service]]
 
@@ -59,17 +74,45 @@ class Setting:
         name = pod["metadata"]["name"]
         self.namespace.schedule(name, node)
         fetch = self.proxy.log(name, "fetch")
-        fetch.print('{"message": "Cloning", "phase": "fetching"}')
+        fetch.print('{"message": "Cloning", "phase": "fetching"}', report(pod, "fetch"))
         fetch.end()
         self.namespace.containers(name, fetch=ended(0), build=RUNS, phase="Running")
         return pod, self.proxy.log(name)
 
     def finish(self, pod: dict[str, Any], code: int = 0, **more: Any) -> None:
-        """Let the builder end."""
+        """Let the builder end, and after 0 the push, with their reports."""
+        if code:
+            self.proxy.log(pod["metadata"]["name"]).print(report(pod, "builder", exit_code=code))
+            self.end(pod, code, **more)
+        else:
+            self.push(pod, **more)
+
+    def push(self, pod: dict[str, Any], **more: Any) -> None:
+        """Let the builder end with 0, and the registry take the image."""
+        self.hold(pod)
         name = pod["metadata"]["name"]
-        self.proxy.log(name).end()
-        phase = "Failed" if code else "Succeeded"
-        self.namespace.containers(name, fetch=ended(0), build=ended(code), phase=phase, **more)
+        self.proxy.log(name).print(report(pod, "builder"))
+        self.proxy.log(name, "push").print(report(pod, "push", digest=DIGEST))
+        self.end(pod, 0, **more)
+
+    def fail_push(self, pod: dict[str, Any], error: str) -> None:
+        """Let the builder end with 0, and the push with an error of the registry."""
+        name = pod["metadata"]["name"]
+        self.proxy.log(name).print(report(pod, "builder"))
+        self.proxy.log(name, "push").print(report(pod, "push", error=error))
+        self.end(pod, 0, push=ended(1), phase="Failed")
+
+    def hold(self, pod: dict[str, Any], digest: str = DIGEST) -> None:
+        """Have the registry hold the pod's image with this digest."""
+        (self.registry / pod["metadata"]["annotations"]["binder-image"].rpartition(":")[2]).write_text(digest)
+
+    def end(self, pod: dict[str, Any], code: int = 0, **more: Any) -> None:
+        """Let the containers end, without reports."""
+        name = pod["metadata"]["name"]
+        for container in ("builder", "push"):
+            self.proxy.log(name, container).end()
+        states = {"fetch": ended(0), "build": ended(code), "phase": "Failed" if code else "Succeeded"}
+        self.namespace.containers(name, **{**states, **more})
 
     def fetching(self) -> tuple[dict[str, Any], Log]:
         """Let the one build pod fetch."""
@@ -116,7 +159,8 @@ def setting(
     cluster = {"name": "c", "cluster": {"server": proxy.url}}
     context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
     user = {"name": "u", "user": {"token": "unused"}}  # client 9.0.1 wants one
-    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig, registry = tmp_path / "kubeconfig", tmp_path / "registry"
+    registry.mkdir()
     config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "c"}
     kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **config}))
     env = {
@@ -124,6 +168,7 @@ def setting(
         "BUILD_NAMESPACE": namespace.name,
         "NAMESPACE": namespace.name,
         "HELM_RELEASE_NAME": "rel",
+        "REGISTRY_FOLDER": str(registry),
         "DOCKER_API_SOCKET": SOCKET,
         "DOCKER_API_SELECTOR": "app.kubernetes.io/component=docker-api",
     }
@@ -136,6 +181,6 @@ def setting(
             yield started
 
     with start() as service:
-        yield Setting(namespace, proxy, service, start)
+        yield Setting(namespace, proxy, registry, service, start)
     if os.environ.get("SHOW_LOG"):
         print(service.log.read_text())

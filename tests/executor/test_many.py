@@ -455,11 +455,10 @@ def test_a_visitor_may_have_so_many_builds_waiting_and_others_take_turns_with_it
 def test_a_second_attempt_keeps_the_place_of_the_first(setting: Setting) -> None:
     with ExitStack() as stack:
         stream = stack.enter_context(setting.build(headers=VISITOR))
-        pod, log = setting.start()
+        pod, _ = setting.start()
         other = stack.enter_context(setting.build(headers=ANOTHER))
         until_event(other, "it is next")
-        push(log, "unexpected status from PUT request to https://r.example/: 502 Bad Gateway")
-        setting.finish(pod, 1)
+        setting.fail_push(pod, "received unexpected HTTP status: 502 Bad Gateway")
         until_event(stream, "trying once more")
         again = f"{pod['metadata']['name']}-2"
         until(lambda: [one["metadata"]["name"] for one in setting.namespace.pods()] == [again], "the second attempt")
@@ -468,15 +467,10 @@ def test_a_second_attempt_keeps_the_place_of_the_first(setting: Setting) -> None
         assert stream.rest()[-1]["phase"] == "ready"
 
 
-def push(log: Any, error: str) -> None:
-    log.print(line("#8 pushing layers\n"), line(f"#8 ERROR: failed to push r.example/i: {error}\n"))
-
-
 def test_a_push_that_the_registry_fails_is_tried_once_more_on_the_same_node(setting: Setting) -> None:
     with setting.build() as stream:
-        pod, log = setting.start("node-1")
-        push(log, "unexpected status from PUT request to https://r.example/: 502 Bad Gateway")
-        setting.finish(pod, 1)
+        pod, _ = setting.start("node-1")
+        setting.fail_push(pod, "received unexpected HTTP status: 502 Bad Gateway")
         until_event(stream, "trying once more on node node-1")
         until(
             lambda: [one["metadata"]["name"] for one in setting.namespace.pods()] == [f"{pod['metadata']['name']}-2"],
@@ -486,9 +480,8 @@ def test_a_push_that_the_registry_fails_is_tried_once_more_on_the_same_node(sett
         required = again["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         (term,) = required["nodeSelectorTerms"]
         assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}]
-        pod, log = setting.start("node-1")
-        push(log, "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer")
-        setting.finish(pod, 1)
+        pod, _ = setting.start("node-1")
+        setting.fail_push(pod, "read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer")
         end = failed(stream.rest())
     assert end["code"] == "BHS607"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from contract.service import Service, new_ref, until
 from executor.api_server import ended
-from executor.conftest import Setting
+from executor.conftest import DIGEST, Setting, report
 from executor.test_many import hang_up, have_left, unread
 from executor.test_requests import line
 
@@ -57,10 +57,11 @@ def build(setting: Setting, count: int) -> None:
         new = until(lambda: (pods := waiting(setting)) and len(pods) == count and pods, "the build pods")
         for pod in new:
             name = pod["metadata"]["name"]
-            for container in ("fetch", "builder"):
+            for container in ("fetch", "builder", "push"):
                 log = setting.proxy.log(name, container)
-                log.print(*(line(f"{number}\n") for number in range(10)))
+                log.print(*(line(f"{number}\n") for number in range(10)), report(pod, container, digest=DIGEST))
                 log.end()
+            setting.hold(pod)
             setting.namespace.schedule(name)
             setting.namespace.containers(name, fetch=ended(0), build=ended(0), phase="Succeeded")
         for stream in streams:

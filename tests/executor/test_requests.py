@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from bhs_faults import FAULTS
-from bhs_programs import END
 from contract.service import Stream, new_ref, until
 from executor.api_server import RUNS, WAITS, ended
-from executor.conftest import IMPATIENT, URL, Setting
+from executor.conftest import CONFIRM_AT_ONCE, DIGEST, IMPATIENT, URL, Setting, report
 
 WAITING = {"phase": "waiting", "message": "Waiting for build to start...\n"}
 
@@ -62,8 +61,8 @@ def test_a_build_that_succeeds(setting: Setting) -> None:
         setting.finish(pod)
         rest = stream.rest()
     assert messages(rest, "building") == ["Step 2\n", "Step 3\n"]
-    assert rest[-1]["phase"] == "ready"
-    assert rest[-1]["imageName"].endswith(pod["metadata"]["annotations"]["binder-ref"])
+    image = pod["metadata"]["annotations"]["binder-image"]
+    assert rest[-1] == {"phase": "ready", "message": "Done! Image built\n", "imageName": image, "digest": DIGEST}
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
 
 
@@ -71,7 +70,9 @@ def test_a_step_that_fails_is_named(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()
         log.print(
+            line("------\n"),
             line(" > [2/3] RUN false:\n"),
+            line("------\n"),
             line('ERROR: failed to solve: process "/bin/sh -c false" did not complete successfully: exit code: 1\n'),
             line("Error during build: exit status 1\n", "failed"),
         )
@@ -84,29 +85,32 @@ def test_a_step_that_fails_is_named(setting: Setting) -> None:
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
 
 
-def test_a_build_is_over_when_it_says_so(setting: Setting) -> None:
-    """Also where the kubelet shows neither that it ended, nor that fetching did."""
+def test_a_build_is_over_when_its_push_reports_success(setting: Setting) -> None:
+    """Also where the kubelet shows neither that it ended, nor that the containers before it did."""
     with setting.build() as stream:
         pod, fetch = setting.fetching()
         name = pod["metadata"]["name"]
         setting.namespace.containers(name, fetch=RUNS, build=RUNS, phase="Running")
-        fetch.print(line("Cloning\n", "fetching"), END)
-        setting.proxy.log(name).print(line("Step 1\n"), END)
+        fetch.print(line("Cloning\n", "fetching"), report(pod, "fetch"))
+        setting.proxy.log(name).print(line("Step 1\n"), report(pod, "builder"))
+        setting.hold(pod)
+        setting.proxy.log(name, "push").print(line("layer: Pushed\n", "pushing"), report(pod, "push", digest=DIGEST))
         events = stream.rest()
     assert messages(events, "fetching") == ["Cloning\n"]
     assert messages(events, "building") == ["Step 1\n"]
+    assert messages(events, "pushing") == ["layer: Pushed\n"]
     assert (events[-1]["phase"], events[-1]["message"]) == ("ready", "Done! Image built\n")
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
 
 
-def test_a_step_that_prints_the_end_ends_nothing(setting: Setting) -> None:
-    """What steps print, repo2docker hands on as messages."""
+@pytest.mark.parametrize("extra_config", ["c.BinderHub.use_registry = False\n"], indirect=True)
+def test_without_a_registry_the_builder_s_report_is_the_end(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()
-        log.print(line(f"{END}\n"))
-        until_event(stream, "end")
-        setting.finish(pod, 1)
-        assert failed(stream.rest())["code"] == "BHS101"
+        assert [one["name"] for one in pod["spec"]["containers"]] == ["fetch", "builder"]
+        log.print(line("Step 1\n"), report(pod, "builder"))
+        end = stream.rest()[-1]
+    assert (end["phase"], "digest" in end) == ("ready", False)
 
 
 def test_fetching_that_is_killed_while_the_builder_waits(setting: Setting) -> None:
