@@ -56,5 +56,8 @@ class Docker:
                 {"name": "DOCKER_HOST", "value": f"unix://{inside}"},
                 # With attestations the push is an index, which BinderHub's own look into the registry does not find.
                 {"name": "BUILDX_NO_DEFAULT_ATTESTATIONS", "value": "1"},
+                # For attestations, buildx runs git in the repository. That of an archive may have a `.git` that says
+                # which commands git runs.
+                {"name": "BUILDX_GIT_INFO", "value": "false"},
             ],
         )

@@ -126,16 +126,19 @@ class Transcript:
     def add(self, container: str, told: dict[str, Any]) -> None:
         """Take one event of a container's log into account."""
         lines = self._lines.setdefault(container, Lines())
-        for line in lines.add(str(told.get("message", ""))):
-            self._add(container, line)
+        message = str(told.get("message", ""))
+        # The engine's output comes line by line. What has several is repo2docker's own, which quotes the repository.
+        of_engine = container == BUILD and "\n" not in message.rstrip("\n")
+        for line in lines.add(message):
+            self._add(container, line, of_engine)
 
-    def _add(self, container: str, line: str) -> None:
+    def _add(self, container: str, line: str, of_engine: bool) -> None:
         line = line.rstrip()
         if not line:
             return
         if container == FETCH:
             self.fetched.append(line)
-        if container == BUILD and not self._is_output(line):
+        if of_engine and not self._is_output(line):
             self._add_of_engine(line)
         self.last.append(line)
 
@@ -175,7 +178,7 @@ class Transcript:
         """Why the container ended with `exit_code`, which is not 0."""
         for name, lines in self._lines.items():
             for line in lines.rest():
-                self._add(name, line)
+                self._add(name, line, name == BUILD)
         report = self.reports.get(container, {})
         if container == FETCH:
             return self._of_fetch(exit_code, report, particulars)

@@ -139,7 +139,9 @@ def run_repo2docker(arguments: list[str]) -> int:
         if isinstance(exits.code, str):
             print(exits.code, file=sys.stderr)
     except BaseException:
-        traceback.print_exc()
+        # In one message, as repo2docker itself would: errors quote the repository, and no line of that may look as if
+        # the daemon had said it.
+        print(json.dumps({"phase": "failed", "message": traceback.format_exc()}), file=sys.stderr)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -25,6 +25,7 @@ LINK_LEAVES = 76
 TOO_LARGE = 77
 """Exit code for a repository that is larger than the bound."""
 SIZE_SECONDS = 1.0
+LEAST_BYTES = 4096
 CONFIGURATION = (".", "binder", ".binder")
 """Folders in which repo2docker looks for configuration: buildpacks/base.py, `binder_dir` and `binder_path`."""
 CERTIFICATE_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -57,7 +58,13 @@ def link_that_leaves(repository: Path, subfolder: str = "") -> str:
     root = os.path.realpath(repository)
 
     def leaves(path: str) -> bool:
-        real = os.path.realpath(path)
+        try:
+            real = os.path.realpath(path, strict=True)
+        except FileNotFoundError:
+            real = os.path.realpath(path)
+        except OSError:
+            # A path can be too long to look at from the root, while the kernel follows it from the repository.
+            return True
         return real != root and not real.startswith(root + os.sep)
 
     for folder in CONFIGURATION:
@@ -73,14 +80,21 @@ def link_that_leaves(repository: Path, subfolder: str = "") -> str:
 
 
 def size(folder: Path) -> int:
-    """Bytes on the disk below `folder`. What goes away meanwhile does not count."""
+    """Bytes that the files below `folder` have, or take on the disk. What goes away meanwhile does not count.
+
+    git leaves zeros out of the disk, and the daemon's copy has them. Each file and folder counts as `LEAST_BYTES` at
+    least: empty ones use up the inodes of a disk.
+    """
     total = 0
     for path, _, files in os.walk(folder):
         for name in (".", *files):
             try:
-                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+                found = os.lstat(os.path.join(path, name))
+                total += max(LEAST_BYTES, found.st_size, found.st_blocks * 512)
             except FileNotFoundError:
                 continue
+            except OSError:  # its path is too long
+                total += LEAST_BYTES
     return total
 
 
