@@ -61,8 +61,8 @@ _PUSH = (
 )
 _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
 _TAG = re.compile(r"<[^<>]*>")
-_BUILDKIT_STEP = re.compile(r" > \[(?P<place>[^\]]+)\] (?P<step>.+)")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BUILDKIT_STEP = re.compile(r"^ > \[(?P<place>[^\]]+)\] (?P<step>.+)")
+_QUOTE = re.compile(r'\\.|"')
 # Errors that repeat what the repository or a registry wrote.
 _OF_OTHERS = re.compile(
     r"dockerfile parse error|unexpected status|failed to authorize|failed to resolve source metadata|failed to fetch "
@@ -149,11 +149,15 @@ class Transcript:
         if self.words.quote.match(line):
             self._in_quote = not self._in_quote
         elif self._in_quote:
-            found = _BUILDKIT_STEP.match(line)
-            if found:
-                self.step = f"[{found['place']}] {found['step'].rstrip().rstrip(':')}"
+            self._name_step(line)
             return True
-        return False
+        return self._name_step(line)
+
+    def _name_step(self, line: str) -> bool:
+        found = _BUILDKIT_STEP.search(line)
+        if found:
+            self.step = f"[{found['place']}] {found['step'].rstrip().rstrip(':')}"
+        return bool(found)
 
     def _add_of_engine(self, line: str) -> None:
         found = self.words.step.search(line)
@@ -166,7 +170,7 @@ class Transcript:
         if not said:
             return
         self.error = said["error"].strip()
-        unquoted = _QUOTED.sub("", self.error)
+        unquoted = _without_quoted(self.error)
         if _OF_OTHERS.search(unquoted):
             return
         if self.words.lost.search(unquoted):
@@ -218,3 +222,14 @@ class Transcript:
             if _ERROR.search(line):
                 return line.strip()
         return self.last[-1].strip() if self.last else ""
+
+
+def _without_quoted(text: str) -> str:
+    """The text without what Go's %q has put in quotes. A pattern for the whole of it would take too long."""
+    kept, quoted, end = [], False, 0
+    for mark in _QUOTE.finditer(text):
+        if mark[0] == '"':
+            if not quoted:
+                kept.append(text[end : mark.start()])
+            quoted, end = not quoted, mark.end()
+    return "".join(kept) if quoted else "".join([*kept, text[end:]])

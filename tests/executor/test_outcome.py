@@ -1,49 +1,165 @@
-"""From lines to a code."""
+"""From lines and reports to a code."""
 
+import itertools
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import bhs_outcome
 import pytest
 import yaml
 from bhs_engine_docker import Docker
-from bhs_outcome import Transcript
-from bhs_pod import BUILD, FETCH
+from bhs_logs import event
+from bhs_outcome import SEARCHED, Transcript
+from bhs_program_fetch import LINK_LEAVES, TOO_LARGE
+from bhs_programs import BUILD, FETCH, PUSH
 
 CASES = yaml.safe_load((Path(__file__).parent / "recorded.yaml").read_text())
 PARTICULARS = {"node": "node-1", "repo": "https://git.example/r", "ref": "main", "name": "r.example/i:1", "image": "i"}
+FULL = "ERROR: failed to solve: write /var/lib/docker/x: no space left on device"
+LOST = "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF"
+
+
+def transcript(*messages: str, container: str = BUILD) -> Transcript:
+    """What these messages tell, each as repo2docker hands it on."""
+    told = Transcript(Docker.words)
+    for message in messages:
+        told.add(container, {"phase": "building", "message": message})
+    return told
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_lines_become_a_code(case: dict[str, str]) -> None:
-    transcript = Transcript(Docker.words)
-    container = FETCH if case.get("container") == "fetch" else BUILD
-    for line in case["lines"].splitlines():
-        transcript.add(container, {"phase": "building", "message": f"{line}\n"})
-    failure = transcript.failure(container, 1, PARTICULARS)
+def test_lines_and_errors_become_a_code(case: dict[str, Any]) -> None:
+    container = case.get("container", BUILD)
+    told = transcript(*(f"{line}\n" for line in case.get("lines", "").splitlines()), container=container)
+    if "error" in case:
+        told.reports[container] = {"error": case["error"]}
+    failure = told.failure(container, 1, PARTICULARS)
     assert failure.code == case["code"]
     assert case.get("says", "") in failure.what
+    assert bool(told.maybe_lost) is case.get("hints", False)
 
 
-def test_the_digest_of_what_was_pushed() -> None:
-    transcript = Transcript(Docker.words)
-    digest = "sha256:" + "a" * 64
-    for line in ("#9 pushing layers", f"#9 pushing manifest for r.example/i:1@{digest} 0.1s done"):
-        transcript.add(BUILD, {"phase": "building", "message": line})
-    assert transcript.digest == digest
+def test_the_digest_is_what_the_push_reports() -> None:
+    told = transcript(f"1: digest: sha256:{'a' * 64} size: 528\n", container=PUSH)
+    assert told.digest == ""
+    told.reports[BUILD] = {"digest": "sha256:of-the-builder"}
+    assert told.digest == ""
+    told.reports[PUSH] = {"digest": "sha256:of-the-push"}
+    assert told.digest == "sha256:of-the-push"
 
 
-def test_an_error_before_the_push_is_none_of_it() -> None:
-    transcript = Transcript(Docker.words)
-    transcript.add(BUILD, {"phase": "building", "message": "ERROR: pull access denied for debian, unauthorized\n"})
-    assert transcript.failure(BUILD, 1, PARTICULARS).code == "BHS101"
+def test_links_and_sizes_are_reported() -> None:
+    told = transcript("fatal: bad object\n", container=FETCH)
+    told.reports[FETCH] = {"link": "binder/apt.txt"}
+    failure = told.failure(FETCH, LINK_LEAVES, PARTICULARS)
+    assert (failure.code, "binder/apt.txt" in failure.what) == ("BHS108", True)
+    told.reports[FETCH] = {"limit": 3 << 20}
+    failure = told.failure(FETCH, TOO_LARGE, PARTICULARS)
+    assert (failure.code, "3 MiB" in failure.what) == ("BHS109", True)
+
+
+@pytest.mark.parametrize("code", [LINK_LEAVES, TOO_LARGE])
+def test_an_exit_code_without_its_report_is_a_fetch_that_failed(code: int) -> None:
+    assert transcript(container=FETCH).failure(FETCH, code, PARTICULARS).code == "BHS103"
+
+
+def test_the_engines_own_words_are_evidence() -> None:
+    assert transcript(f"{FULL}\n").failure(BUILD, 1, PARTICULARS).code == "BHS504"
+    assert transcript(f"{LOST}\n").maybe_lost
+
+
+@pytest.mark.parametrize("said", [FULL, LOST, "denied: requested access", "unexpected status 502 Bad Gateway"])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        ["#7 0.123 {}\n"],
+        ["#7 0.123 innocent\r", "{}\n"],
+        ["#7 0.123 a\r", "b\r", "{}\r", "\n"],
+        ["------\n", " > [2/2] RUN x:\n", "{}\n", "0.107 {}\n", "------\n"],
+        ['ERROR: failed to solve: process "/bin/sh -c echo {}" did not complete successfully: exit code: 1\n'],
+        ['#7 ERROR: failed to calculate checksum: "/{}": not found\n'],
+        ["ERROR: failed to solve: dockerfile parse error on line 1: unknown instruction: {}\n"],
+        ["ERROR: failed to solve: x: failed to resolve source metadata for r.example/x: {}\n"],
+        ["Traceback (most recent call last):\n{}\n"],
+        ["   1 | >>> RUN {}\n"],
+    ],
+    ids=["step", "return", "returns", "repeated", "process", "quoted", "parse", "base", "traceback", "excerpt"],
+)
+def test_words_of_steps_repositories_and_base_images_are_no_evidence(messages: list[str], said: str) -> None:
+    told = transcript(*(message.format(said) for message in messages))
+    assert (told.full_disk, told.maybe_lost, told.digest) == ("", "", "")
+    assert told.failure(BUILD, 1, PARTICULARS).code == "BHS101"
+
+
+def test_what_the_builder_prints_is_no_error_of_the_push() -> None:
+    told = transcript("ERROR: denied: requested access to the resource is denied\n", "#9 pushing layers\n")
+    told.reports[PUSH] = {"error": "received unexpected HTTP status: 502 Bad Gateway"}
+    assert told.failure(PUSH, 1, PARTICULARS).code == "BHS607"
 
 
 def test_digits_of_an_address_or_a_tag_are_no_status() -> None:
-    transcript = Transcript(Docker.words)
-    for line in (
-        "#6 pushing r.example/429:413 with docker",
-        "#6 ERROR: read tcp 10.4.1.3:413->10.4.2.9:429: read: connection reset by peer",
-        "------",
-        " > pushing r.example/429:413 with docker:",
-    ):
-        transcript.add(BUILD, {"phase": "building", "message": f"{line}\n"})
-    assert transcript.failure(BUILD, 1, PARTICULARS).code == "BHS607"
+    told = transcript()
+    told.reports[PUSH] = {"error": "read tcp 10.4.1.3:413->10.4.2.9:429: read: connection reset by peer"}
+    assert told.failure(PUSH, 1, PARTICULARS).code == "BHS607"
+
+
+PATTERNS = {
+    **{f"git {code}": re.compile(pattern) for code, pattern in bhs_outcome._GIT},
+    **{f"push {code}": re.compile(pattern) for code, pattern in bhs_outcome._PUSH},
+    **{name: value for name, value in vars(bhs_outcome).items() if isinstance(value, re.Pattern)},
+    **vars(Docker.words),
+}
+PIECES = (
+    *("repository '", "process \"", "The command '", "ERROR: failed to solve: ", "#1 ERROR: ", " > [", "<", "\"", "\\"),
+    *("failed to ", "HTTP 4", "status code: 5", "413 ", "server ", "SSL: no alternative ", " ", "a", "[", "'", "#1 1.1 "),
+)
+BUDGET_SECONDS = 0.004
+"""Of processor time, for a line of 4 KiB: ten thousand of them, which a log of 40 MiB has, are less than a minute."""
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Processor time of a call: the least of three, since others use the processor too."""
+
+    def once() -> float:
+        begin = time.process_time()
+        call()
+        return time.process_time() - begin
+
+    return min(once() for _ in range(3))
+
+
+def crafted() -> list[str]:
+    """Lines that have an engine of regular expressions begin again and again."""
+    pairs = itertools.product(PIECES, repeat=2)
+    return [(first + second) * (SEARCHED // len(first + second)) for first, second in pairs]
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_no_pattern_takes_long_for_any_line(name: str) -> None:
+    slow = [line[:40] for line in crafted() if seconds(lambda line=line: PATTERNS[name].search(line)) > BUDGET_SECONDS]
+    assert slow == []
+
+
+@pytest.mark.parametrize("container", [FETCH, BUILD, PUSH])
+def test_no_line_takes_long_to_be_taken_into_account(container: str) -> None:
+    told = transcript()
+    for line in crafted():
+        message = {"message": f"{line}\n"}
+        assert seconds(lambda message=message: told.add(container, message)) < 2 * BUDGET_SECONDS, line[:40]  # type: ignore[misc]
+    told.reports[container] = {"error": "<" * SEARCHED}
+    assert seconds(lambda: told.failure(container, 1, PARTICULARS)) < 0.5
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000, '{"message": ' + "[" * 100_000, '{"a": NaN}'])
+def test_lines_that_cannot_be_read_as_json_are_text(line: str) -> None:
+    told = event(line, "building")
+    assert told["phase"] == "building"
+    assert isinstance(told["message"], str)
+
+
+def test_a_line_of_the_log_cannot_speak_for_the_executor() -> None:
+    forged = '{"phase": "ready", "imageName": "evil/i:1", "code": "BHS101", "digest": "sha256:1", "message": "x", "n": [1]}'
+    assert event(forged, "building") == {"phase": "building", "message": "x"}
