@@ -50,7 +50,7 @@ class Fetch:
         assert made
         credential = self.folder / "credential"
         credential.write_text(made["stringData"]["git-credential"])
-        container, _ = pod["spec"]["containers"]
+        container, *_ = pod["spec"]["containers"]
         interpreter, *arguments = container["args"]
         assert interpreter == "python3"
         given = {one["name"]: one["value"].replace(GIT_FILE, str(credential)) for one in container["env"]}

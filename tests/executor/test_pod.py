@@ -10,8 +10,9 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from bhs_engine_docker import Docker
-from bhs_pod import Wanted, lock_name, manifest, secret
-from bhs_programs import AUTHORITIES
+from bhs_pod import Wanted, lock_name, manifest, secret, words
+from bhs_program_fetch import AUTHORITIES
+from bhs_programs import CONTAINERS
 
 SOCKET = "/run/binderhub-service/0123456789/docker-api.sock"
 ENGINE = Docker(SOCKET, True)
@@ -22,7 +23,7 @@ WANTED = Wanted(
     repo="https://git.example/group/project",
     ref="1" * 40,
     image_name="r.example/i:1",
-    repo2docker=["jupyter-repo2docker", f"--ref={'1' * 40}", "--image=r.example/i:1", "--push"],
+    repo2docker=["jupyter-repo2docker", f"--ref={'1' * 40}", "--image=r.example/i:1"],
     build_image="quay.io/r2d:1",
     start_seconds=900,
     push_secret="push",  # noqa: S106 - the name of a Secret
@@ -34,9 +35,9 @@ def wanted(**changes: Any) -> Wanted:
     return dataclasses.replace(WANTED, **changes)
 
 
-def containers(pod: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    fetch, build = pod["spec"]["containers"]
-    return fetch, build
+def containers(pod: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    fetch, build, push = pod["spec"]["containers"]
+    return fetch, build, push
 
 
 def mounts(container: dict[str, Any]) -> set[str]:
@@ -50,17 +51,69 @@ def test_it_is_a_pod_that_kubernetes_knows() -> None:
 
 
 def test_each_container_has_its_own_secrets_alone() -> None:
-    fetch, build = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
-    assert mounts(fetch) == {"source", "git-credential"}
-    assert mounts(build) == {"source", "docker-api", "docker-config"}
+    fetch, build, push = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
+    assert mounts(fetch) == {"source", "git-credential", "tmp-fetch"}
+    assert mounts(build) == {"source", "handover", "docker-api", "tmp-builder"}
+    assert mounts(push) == {"handover", "docker-api", "logins", "tmp-push"}
+    (source,) = (one for one in build["volumeMounts"] if one["name"] == "source")
+    assert source["readOnly"] is True
+
+
+def test_the_container_that_reads_the_repository_has_no_secret() -> None:
+    login = {"registry": "r", "username": "u", "password": "pa55word"}
+    for build in (wanted(git_credentials=TOKEN), wanted(git_credentials=TOKEN, registry_credentials=login)):
+        pod = manifest(build, ENGINE, "p", "private", "word")
+        secret_volumes = {volume["name"] for volume in pod["spec"]["volumes"] if "secret" in volume}
+        assert secret_volumes == {"git-credential", "logins"}
+        builder = containers(pod)[1]
+        assert not mounts(builder) & secret_volumes
+        assert all("valueFrom" not in entry for entry in builder["env"])
+
+
+def test_no_container_knows_the_word_of_another() -> None:
+    pod = manifest(WANTED, ENGINE, "p", "private", "secret-of-the-pod")
+    known = words(pod)
+    assert len({*known.values()}) == len(CONTAINERS)
+    for container in pod["spec"]["containers"]:
+        text = json.dumps(container)
+        assert [name for name, word in known.items() if word in text] == [container["name"]]
+        assert "secret-of-the-pod" not in text
+
+
+def test_without_a_push_there_is_no_login() -> None:
+    pod = manifest(wanted(pushes=False), ENGINE, "p", "private", "word")
+    assert [container["name"] for container in pod["spec"]["containers"]] == ["fetch", "builder"]
+    assert not [volume for volume in pod["spec"]["volumes"] if "secret" in volume]
+    assert json.loads(containers_of(pod)["builder"]["args"][4])["helper"] == ""
+
+
+def containers_of(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {container["name"]: container for container in pod["spec"]["containers"]}
+
+
+def test_containers_may_do_nothing_that_they_need_not() -> None:
+    for container in containers(manifest(WANTED, ENGINE, "p")):
+        assert container["args"][:3] == ["python3", "-I", "-c"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+
+
+def test_the_kubelet_bounds_the_repository_too() -> None:
+    volumes = manifest(wanted(size_limit=1 << 30), ENGINE, "p")["spec"]["volumes"]
+    (source,) = (volume for volume in volumes if volume["name"] == "source")
+    assert source["emptyDir"] == {"sizeLimit": str(2 << 30)}
 
 
 def test_authorities_are_for_fetching_alone() -> None:
     pod = manifest(wanted(authorities="authorities"), ENGINE, "p")
     kubernetes_validate.validate(pod, "1.34", strict=True)
-    fetch, build = containers(pod)
-    assert mounts(fetch) == {"source", "git-authorities"}
-    assert "git-authorities" not in mounts(build)
+    fetch, build, push = containers(pod)
+    assert mounts(fetch) == {"source", "git-authorities", "tmp-fetch"}
+    assert "git-authorities" not in mounts(build) | mounts(push)
     given = {"name": "authorities", "optional": True}
     assert {"name": "git-authorities", "configMap": given} in pod["spec"]["volumes"]
     (file,) = (entry["value"] for entry in fetch["env"] if entry["name"] == AUTHORITIES)
@@ -95,11 +148,10 @@ def test_no_token_is_in_the_pod() -> None:
     assert json.loads(made["stringData"]["registry-credentials"]) == login
     assert made["metadata"]["name"] == "private"
     assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
-    _, builder = containers(pod)
     (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "git-credential")
     assert volume["secret"]["secretName"] == "private"
-    (entry,) = (one for one in builder["env"] if one["name"] == "CONTAINER_ENGINE_REGISTRY_CREDENTIALS")
-    assert entry["valueFrom"]["secretKeyRef"]["name"] == "private"
+    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "logins")
+    assert volume["secret"]["secretName"] == "private"
 
 
 def test_without_tokens_there_is_no_secret() -> None:
@@ -117,7 +169,7 @@ def test_without_tokens_there_is_no_secret() -> None:
     ],
 )
 def test_git_gives_the_credential_to_its_own_host_alone(tmp_path: Path, asked: str, given: bool) -> None:
-    fetch, _ = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
+    fetch, *_ = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
     file = tmp_path / "credential"
     file.write_text("username=x-token\npassword=t0ps3cret\n")
     system = tmp_path / "gitconfig"
@@ -136,10 +188,10 @@ def test_git_gives_the_credential_to_its_own_host_alone(tmp_path: Path, asked: s
 
 def test_a_node_counts_the_resources_of_a_build_once() -> None:
     asked = {"requests": {"cpu": "100m", "x/gpu": 1}, "limits": {"memory": "1Gi", "x/gpu": 1}}
-    fetch, build = containers(manifest(wanted(resources=asked), ENGINE, "p"))
+    fetch, build, push = containers(manifest(wanted(resources=asked), ENGINE, "p"))
     assert build["resources"] == asked
-    assert fetch["resources"] == {"requests": {"cpu": "0", "memory": "0"}, "limits": {"memory": "1Gi"}}
-    assert [one["resources"] for one in containers(manifest(WANTED, ENGINE, "p"))] == [{}, {}]
+    assert fetch["resources"] == push["resources"] == {"requests": {"cpu": "0", "memory": "0"}, "limits": {"memory": "1Gi"}}
+    assert [one["resources"] for one in containers(manifest(WANTED, ENGINE, "p"))] == [{}, {}, {}]
 
 
 @pytest.mark.parametrize(
