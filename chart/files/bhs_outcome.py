@@ -42,7 +42,7 @@ _GIT = (
 _PUSH = (
     ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
     ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b"),
-    ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests)"),
+    ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests|rate limit)"),
     (
         "BHS601",
         r"HTTP 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)|\bunauthorized\b|\bdenied\b|no basic auth credentials"

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -198,7 +198,17 @@ def push(path: str, image: str, logins: Logins) -> str:
     response = connection.getresponse()
     if response.status != 200:
         raise Refused(error_of(response.read(65536)))
-    return follow(line for line in iter(response.readline, b"") if line.strip())
+    return follow(lines_of(response))
+
+
+def lines_of(response: HTTPResponse) -> Iterator[bytes]:
+    """The lines of an answer. Raises HTTPException where it is cut: its own `readline` would just end."""
+    rest = b""
+    while piece := response.read1(65536):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line.strip())
+    if rest.strip():
+        yield rest
 
 
 def error_of(body: bytes) -> str:

@@ -113,8 +113,20 @@ PATTERNS = {
     **vars(Docker.words),
 }
 PIECES = (
-    *("repository '", "process \"", "The command '", "ERROR: failed to solve: ", "#1 ERROR: ", " > [", "<", "\"", "\\"),
-    *("failed to ", "HTTP 4", "status code: 5", "413 ", "server ", "SSL: no alternative ", " ", "a", "[", "'", "#1 1.1 "),
+    *("repository '", 'process "', "The command '", "ERROR: failed to solve: ", "#1 ERROR: ", " > [", "<", '"', "\\"),
+    *(
+        "failed to ",
+        "HTTP 4",
+        "status code: 5",
+        "413 ",
+        "server ",
+        "SSL: no alternative ",
+        " ",
+        "a",
+        "[",
+        "'",
+        "#1 1.1 ",
+    ),
 )
 BUDGET_SECONDS = 0.004
 """Of processor time, for a line of 4 KiB: ten thousand of them, which a log of 40 MiB has, are less than a minute."""
@@ -161,5 +173,7 @@ def test_lines_that_cannot_be_read_as_json_are_text(line: str) -> None:
 
 
 def test_a_line_of_the_log_cannot_speak_for_the_executor() -> None:
-    forged = '{"phase": "ready", "imageName": "evil/i:1", "code": "BHS101", "digest": "sha256:1", "message": "x", "n": [1]}'
+    forged = (
+        '{"phase": "ready", "imageName": "evil/i:1", "code": "BHS101", "digest": "sha256:1", "message": "x", "n": [1]}'
+    )
     assert event(forged, "building") == {"phase": "building", "message": "x"}

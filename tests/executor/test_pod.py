@@ -190,7 +190,11 @@ def test_a_node_counts_the_resources_of_a_build_once() -> None:
     asked = {"requests": {"cpu": "100m", "x/gpu": 1}, "limits": {"memory": "1Gi", "x/gpu": 1}}
     fetch, build, push = containers(manifest(wanted(resources=asked), ENGINE, "p"))
     assert build["resources"] == asked
-    assert fetch["resources"] == push["resources"] == {"requests": {"cpu": "0", "memory": "0"}, "limits": {"memory": "1Gi"}}
+    assert (
+        fetch["resources"]
+        == push["resources"]
+        == {"requests": {"cpu": "0", "memory": "0"}, "limits": {"memory": "1Gi"}}
+    )
     assert [one["resources"] for one in containers(manifest(WANTED, ENGINE, "p"))] == [{}, {}, {}]
 
 

@@ -1,18 +1,30 @@
-"""The programs of the two containers, with something in place of repo2docker that does as it is told."""
+"""The programs of the three containers, with something in place of repo2docker and of the daemon that does as told."""
 
+import base64
 import fcntl
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bhs_programs import AUTHORITIES, BUILD_PROGRAM, END, FETCH_PROGRAM
+from bhs_program_build import DAEMON_LOST, NO_DAEMON
+from bhs_program_fetch import AUTHORITIES, LINK_LEAVES, TOO_LARGE, link_that_leaves
+from bhs_program_push import DOCKER_HUB, Logins, registry_of
+from bhs_programs import BUILD, FETCH, PUSH, command, credential_helper
 
 REPO2DOCKER = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, subprocess, sys, time
+class Repo2Docker: pass
 class App:
     repo, ref = "repo", "ref"
     def initialize(self): pass
@@ -22,155 +34,486 @@ class App:
         if "--endless" in sys.argv:
             pathlib.Path("endless").touch()
             time.sleep(600)
-        pathlib.Path(path).mkdir()
+        path = pathlib.Path(path)
+        path.mkdir()
+        if "--link" in sys.argv:
+            (path / "runtime.txt").symlink_to("/etc/passwd")
+        if "--large" in sys.argv:
+            (path / "large").write_bytes(bytes(3 << 20))
         trusted = {name: os.environ.get(name) for name in ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
         print(json.dumps(trusted), flush=True)
 def make_r2d(arguments): return App()
 def main():
     print("built", *sys.argv, flush=True)
-    if sys.argv[1] == "--wait":
+    how = sys.argv[1]
+    if how == "--wait":
         pathlib.Path("building").touch()
         while not pathlib.Path("done").exists():
             time.sleep(0.02)
-    sys.exit({"--fail": 7, "--zero": 0}.get(sys.argv[1]))
+    if how == "--raise":
+        raise RuntimeError("one line\\nERROR: another")
+    if how == "--kill":
+        os.kill(os.getpid(), 9)
+    if how == "--login":
+        subprocess.run(["docker-credential-binderhub-service", sys.argv[2]], input=sys.argv[3].encode())
+        print(os.environ["DOCKER_CONFIG"])
+    sys.exit({"--fail": 7, "--text": "a sentence"}.get(how))
 """
 
 
+@dataclass
+class Daemon:
+    """A daemon that answers pings, keeps streams of events open, and says of pushes what a test wants."""
+
+    path: Path
+    lines: list[Any] = field(default_factory=list)
+    status: int = 200
+    cut: bool = False
+    pushed: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Path and login of each push."""
+    _streams: list[socket.socket] = field(default_factory=list)
+    _listening: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_UNIX))
+
+    def start(self) -> None:
+        self._listening.bind(str(self.path))
+        self._listening.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def end(self) -> None:
+        """End as a process does: all its connections are closed."""
+        self._listening.close()
+        self.path.unlink(missing_ok=True)
+        for stream in self._streams:
+            stream.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listening.accept()
+            except OSError:
+                return
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += caller.recv(4096)
+            head, *headers = request.decode().split("\r\n")
+            _, target, _ = head.split(" ")
+            if target == "/_ping":
+                caller.sendall(b"HTTP/1.0 200 OK\r\n\r\nOK")
+                caller.close()
+            elif target.startswith("/events"):
+                caller.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                self._streams.append(caller)
+            else:
+                self._push(caller, target, headers)
+
+    def _push(self, caller: socket.socket, target: str, headers: list[str]) -> None:
+        (login,) = (line.partition(": ")[2] for line in headers if line.lower().startswith("x-registry-auth:"))
+        self.pushed.append((target, json.loads(base64.urlsafe_b64decode(login))))
+        lines = [json.dumps(line).encode() + b"\r\n" for line in self.lines]
+        body = b"".join(f"{len(line):x}\r\n".encode() + line + b"\r\n" for line in lines)
+        caller.sendall(f"HTTP/1.1 {self.status} X\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + body)
+        if not self.cut:
+            caller.sendall(b"0\r\n\r\n")
+        caller.close()
+
+
+@dataclass
+class Pod:
+    """The folders that the containers share, and their programs."""
+
+    folder: Path
+    daemon: Daemon
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "src" / "repository"
+
+    @property
+    def handover(self) -> Path:
+        return self.folder / "handover"
+
+    def fetch(self, *options: str, limit: int = 0) -> subprocess.Popen[str]:
+        return self._start(FETCH, "word-fetch", str(self.source), str(limit), *options, "repo")
+
+    def build(self, *options: str, patience: float = 10, helper: bool = False) -> subprocess.Popen[str]:
+        settings = {
+            "word": "word-build",
+            "source": str(self.source),
+            "handover": str(self.handover),
+            "folder": str(self.folder / "tmp"),
+            "socket": str(self.daemon.path),
+            "patience": patience,
+            "helper": credential_helper().replace("/run/handover", str(self.handover)) if helper else "",
+        }
+        return self._start(BUILD, json.dumps(settings), "jupyter-repo2docker", *options)
+
+    def push(self) -> subprocess.Popen[str]:
+        settings = {
+            "word": "word-push",
+            "handover": str(self.handover),
+            "socket": str(self.daemon.path),
+            "image": "r.example:5000/a/i:1",
+            "logins": str(self.folder / "logins"),
+        }
+        return self._start(PUSH, json.dumps(settings))
+
+    def _start(self, container: str, *arguments: str) -> subprocess.Popen[str]:
+        interpreter, isolated, option, program = command(container)
+        assert (interpreter, isolated, option) == ("python3", "-I", "-c")
+        # What stands for repo2docker cannot come in by PYTHONPATH, which -I is there to ignore.
+        program = f"import sys; sys.path.insert(0, {str(self.folder / 'packages')!r})\n{program}"
+        self.started.append(
+            subprocess.Popen(
+                [sys.executable, isolated, option, program, *arguments],
+                cwd=self.folder / "src",
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
+        return self.started[-1]
+
+    def end(self) -> None:
+        """End what a test has left."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
+        self.daemon.end()
+
+
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Where the repository will be, in a folder with the package."""
-    package = tmp_path / "packages" / "repo2docker"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(REPO2DOCKER)
-    (tmp_path / "src").mkdir()
-    return tmp_path / "src" / "repository"
+def pod() -> Iterator[Pod]:
+    # Not tmp_path: the path of a socket is 107 characters at most.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        package = folder / "packages" / "repo2docker"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(REPO2DOCKER)
+        (package / "app.py").write_text("class Repo2Docker: pass\n")
+        for one in ("src", "handover", "tmp", "logins", "daemon"):
+            (folder / one).mkdir()
+        daemon = Daemon(folder / "daemon" / "docker-api.sock")
+        daemon.start()
+        made = Pod(folder, daemon)
+        yield made
+        made.end()
 
 
-def start(source: Path, program: str, *arguments: str) -> subprocess.Popen[str]:
-    packages = str(source.parents[1] / "packages")
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": packages},
-        cwd=source.parent,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+@pytest.fixture
+def fetched(pod: Pod) -> Pod:
+    (pod.folder / "src" / "fetched").touch()
+    return pod
 
 
-def build(source: Path, *options: str, engine: str = "") -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", f"import os\n{engine}\nos.execvp('cat', ['cat'])"]
-    return start(source, BUILD_PROGRAM, json.dumps(command), str(source), "jupyter-repo2docker", *options)
+@pytest.fixture
+def built(pod: Pod) -> Pod:
+    (pod.handover / "built").touch()
+    return pod
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], list[str]]:
+    """Exit code, lines of standard output, and lines of standard error."""
     out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
+    return process.returncode, out.splitlines(), err.splitlines()
 
 
-def test_the_builder_begins_when_the_repository_is_there(source: Path) -> None:
-    with build(source, "--ref=1", "/src/repository") as builder:
-        with pytest.raises(subprocess.TimeoutExpired):
-            builder.wait(0.5)
-        code, _, err = ended(start(source, FETCH_PROGRAM, str(source), "--ref=1", "repo"))
-        assert (code, err) == (0, f"{END}\n")
-        assert ended(builder) == (0, "built jupyter-repo2docker --ref=1 /src/repository\n", f"{END}\n")
+def reported(word: str, **particulars: Any) -> str:
+    return json.dumps({"binderhub-service": word, **particulars})
 
 
-@pytest.mark.parametrize(("option", "code", "end"), [("--fail", 7, ""), ("--zero", 0, f"{END}\n")])
-def test_the_builder_ends_as_repo2docker_does(source: Path, option: str, code: int, end: str) -> None:
-    (source.parent / "fetched").touch()
-    returned, _, err = ended(build(source, option))
-    assert (returned, err) == (code, end)
-
-
-def test_what_cannot_be_fetched_is_not_built(source: Path) -> None:
-    builder = build(source, "--ref=1")
-    assert ended(start(source, FETCH_PROGRAM, str(source), "--broken")) == (3, "", "")
-    assert ended(builder) == (1, "", "")
-
-
-def test_who_fetches_can_be_killed(source: Path) -> None:
-    """For its memory, say: nobody but the kernel tells the builder."""
-    builder = build(source, "--ref=1")
-    fetch = start(source, FETCH_PROGRAM, str(source), "--endless")
-    while not (source.parent / "endless").exists():
-        assert fetch.poll() is None
+def until(condition: Any, process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None
         time.sleep(0.02)
+
+
+def may_be_cleaned(pod: Pod) -> bool:
+    """Whether the cleaner gets the lock that it removes images under."""
+    opened = os.open(pod.daemon.path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(opened)
+    return True
+
+
+def test_each_program_waits_for_the_one_before_it(pod: Pod) -> None:
+    pod.daemon.lines = [{"aux": {"Tag": "1", "Digest": "sha256:d"}}]
+    push, build = pod.push(), pod.build("--ref=1")
     with pytest.raises(subprocess.TimeoutExpired):
-        builder.wait(0.5)
+        build.wait(0.5)
+    assert push.poll() is None
+    code, _, err = ended(pod.fetch("--ref=1"))
+    assert (code, err) == (0, [reported("word-fetch")])
+    assert ended(build) == (0, ["built jupyter-repo2docker --ref=1"], [reported("word-build")])
+    assert ended(push) == (0, [], [reported("word-push", digest="sha256:d")])
+    assert pod.daemon.pushed == [("/images/r.example:5000/a/i/push?tag=1", {"serveraddress": "r.example:5000"})]
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "says"),
+    [
+        ("--fail", 7, []),
+        ("--text", 1, ["a sentence"]),
+        ("--raise", 1, ["RuntimeError: one line\\nERROR: another"]),
+        ("--kill", 137, []),
+    ],
+)
+def test_the_builder_ends_as_repo2docker_does(fetched: Pod, option: str, code: int, says: list[str]) -> None:
+    push, build = fetched.push(), fetched.build(option)
+    returned, _, err = ended(build)
+    assert returned == code
+    assert json.loads(err[-1])["exit_code"] == (-signal.SIGKILL if option == "--kill" else code)
+    assert len(err) == len(says) + 1
+    assert all(said in line for said, line in zip(says, err, strict=False))
+    assert ended(push) == (1, [], [])
+    assert not fetched.daemon.pushed
+
+
+def test_what_cannot_be_fetched_is_not_built(pod: Pod) -> None:
+    push, build = pod.push(), pod.build("--ref=1")
+    assert ended(pod.fetch("--broken"))[0] == 3
+    assert ended(build) == (1, [], [])
+    assert ended(push) == (1, [], [])
+
+
+def test_a_fetch_that_is_killed_ends_the_others(pod: Pod) -> None:
+    build, fetch = pod.build("--ref=1"), pod.fetch("--endless")
+    until((pod.folder / "src" / "endless").exists, fetch)
     fetch.kill()
     fetch.communicate()
-    assert ended(builder) == (1, "", "")
+    assert ended(build) == (1, [], [])
+
+
+def test_a_link_that_leaves_is_refused(pod: Pod) -> None:
+    code, _, err = ended(pod.fetch("--link"))
+    assert (code, err) == (LINK_LEAVES, [reported("word-fetch", link="runtime.txt")])
+
+
+def test_a_repository_that_is_too_large_is_refused(pod: Pod) -> None:
+    code, _, err = ended(pod.fetch("--large", limit=1 << 20))
+    assert (code, err) == (TOO_LARGE, [reported("word-fetch", limit=1 << 20)])
+    assert not (pod.folder / "src" / "fetched").exists()
+
+
+def test_a_repository_within_the_bound_is_fetched(pod: Pod) -> None:
+    assert ended(pod.fetch("--large", limit=4 << 20))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("links", "found"),
+    [
+        ({"runtime.txt": "/proc/self/environ"}, "runtime.txt"),
+        ({"anything": "../outside"}, "anything"),
+        ({"binder": "/etc"}, "binder"),
+        ({".binder": ".."}, ".binder"),
+        ({"binder/apt.txt": "/root/.docker/config.json"}, "binder/apt.txt"),
+        ({"apt.txt": "a/b", "a": "/root"}, "a"),
+        ({"dangling": "/there/is/none"}, "dangling"),
+        ({"docs/elsewhere": "/etc/passwd"}, ""),
+        ({"apt.txt": "docs/apt.txt"}, ""),
+        ({"binder": "docs"}, ""),
+        ({"binder": "docs", "docs/apt.txt": "/etc/passwd"}, "binder/apt.txt"),
+        ({"loop": "loop"}, "loop"),
+    ],
+)
+def test_links_where_repo2docker_reads(tmp_path: Path, links: dict[str, str], found: str) -> None:
+    repository = tmp_path / "repository"
+    for path, target in links.items():
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).symlink_to(target)
+    (repository / "docs").mkdir(exist_ok=True)
+    assert link_that_leaves(repository) == found
+
+
+def test_links_of_a_subfolder_count_where_that_is_built(tmp_path: Path) -> None:
+    (tmp_path / "r" / "sub").mkdir(parents=True)
+    (tmp_path / "r" / "sub" / "apt.txt").symlink_to("/etc/passwd")
+    assert link_that_leaves(tmp_path / "r") == ""
+    assert link_that_leaves(tmp_path / "r", "sub") == "sub/apt.txt"
+    assert link_that_leaves(tmp_path / "r", "../..") != ""
 
 
 OWN = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def test_authorities_are_trusted_beside_those_of_the_image(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, named = source.parent / "given", source.parent / "named"
+def test_authorities_are_trusted_beside_those_of_the_image(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, named = pod.folder / "given", pod.folder / "named"
     given.write_text("of the Git host\n")
     named.write_text("named by somebody\n")
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_SSL_CAINFO", str(named))
     monkeypatch.setenv(AUTHORITIES, str(given))
-    _, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
-    (file,) = set(json.loads(out).values())
+    _, out, _ = ended(pod.fetch())
+    (file,) = set(json.loads(out[0]).values())
     trusted = Path(file).read_bytes()
     assert OWN.read_bytes() in trusted
     assert trusted.endswith(b"\nnamed by somebody\n\nof the Git host\n")
 
 
-def test_authorities_that_were_taken_away_meanwhile_are_no_failure(
-    source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(AUTHORITIES, str(source.parent / "none"))
-    code, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
-    (file,) = set(json.loads(out).values())
+def test_authorities_that_are_missing_are_no_failure(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(AUTHORITIES, str(pod.folder / "none"))
+    code, out, _ = ended(pod.fetch())
+    (file,) = set(json.loads(out[0]).values())
     assert (code, OWN.read_bytes() in Path(file).read_bytes()) == (0, True)
 
 
-def test_without_authorities_the_image_decides_whom_to_trust(source: Path) -> None:
-    _, out, _ = ended(start(source, FETCH_PROGRAM, str(source), "repo"))
-    told = json.loads(out)
-    assert told == {name: os.environ.get(name) for name in told}
+def test_a_daemon_that_does_not_come_ends_the_builder_with_its_code(fetched: Pod) -> None:
+    fetched.daemon.end()
+    assert ended(fetched.build("--zero", patience=0)) == (NO_DAEMON, [], [])
 
 
-def test_a_daemon_that_does_not_come_ends_the_builder_with_its_code(source: Path) -> None:
-    (source.parent / "fetched").touch()
-    assert ended(build(source, "--zero", engine="raise SystemExit(75)")) == (75, "", "")
+def test_a_build_that_fails_as_its_daemon_ends_has_lost_it(fetched: Pod) -> None:
+    build = fetched.build("--wait")
+    until((fetched.folder / "src" / "building").exists, build)
+    fetched.daemon.end()
+    children = subprocess.run(["pgrep", "--parent", str(build.pid)], capture_output=True, text=True, check=True)
+    os.kill(int(children.stdout), signal.SIGTERM)
+    code, _, err = ended(build)
+    assert (code, err) == (DAEMON_LOST, [])
 
 
-def test_the_daemon_is_waited_for_after_the_fetch(source: Path) -> None:
-    """So that one that is replaced while a large repository comes is no failure."""
-    marker = source.parent / "asked"
-    builder = build(source, "--zero", engine=f"open({str(marker)!r}, 'w')")
-    time.sleep(0.5)
-    assert not marker.exists()
-    (source.parent / "fetched").touch()
-    assert ended(builder)[0] == 0
-    assert marker.exists()
+def test_the_cleaner_waits_for_the_builder_and_for_the_push(fetched: Pod) -> None:
+    build = fetched.build("--wait")
+    until((fetched.folder / "src" / "building").exists, build)
+    assert not may_be_cleaned(fetched)
+    push = fetched.push()
+    until((fetched.handover / "login.sock").exists, push)
+    (fetched.folder / "src" / "done").touch()
+    assert ended(build)[0] == 0
+    assert ended(push)[0] == 0
+    assert may_be_cleaned(fetched)
 
 
-def test_what_the_engine_runs_goes_on_as_long_as_the_builder(source: Path) -> None:
-    """An engine may hold something by it, a lock say."""
-    (source.parent / "fetched").touch()
-    lock = source.parent / "lock"
-    lock.touch()
-    engine = (
-        f"import fcntl\nfile = os.open({str(lock)!r}, os.O_RDONLY)\nfcntl.flock(file, fcntl.LOCK_EX)\n"
-        "os.set_inheritable(file, True)"
-    )
-    builder = build(source, "--wait", engine=engine)
-    while not (source.parent / "building").exists():
-        assert builder.poll() is None
-        time.sleep(0.02)
-    with lock.open() as file:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (source.parent / "done").touch()
-        assert ended(builder)[0] == 0
-        fcntl.flock(file, fcntl.LOCK_EX)
+def test_a_builder_that_is_killed_holds_no_lock(fetched: Pod) -> None:
+    build = fetched.build("--wait")
+    until((fetched.folder / "src" / "building").exists, build)
+    children = subprocess.run(["pgrep", "--parent", str(build.pid)], capture_output=True, text=True, check=True)
+    build.kill()
+    os.kill(int(children.stdout), signal.SIGKILL)
+    build.communicate()
+    assert may_be_cleaned(fetched)
+
+
+def test_a_push_tells_each_state_of_a_layer_once(built: Pod) -> None:
+    built.daemon.lines = [
+        {"status": "The push refers to repository [r.example:5000/a/i]"},
+        {"status": "Preparing", "id": "l1"},
+        *({"status": "Pushing", "id": "l1", "progress": f"{n} B"} for n in range(100)),
+        {"status": "Pushed", "id": "l1"},
+        {"status": f"1: digest: sha256:{'b' * 64} size: 528"},
+    ]
+    code, out, err = ended(built.push())
+    assert [json.loads(line)["message"] for line in out] == [
+        "The push refers to repository [r.example:5000/a/i]\n",
+        "l1: Pushing\n",
+        "l1: Pushed\n",
+        f"1: digest: sha256:{'b' * 64} size: 528\n",
+    ]
+    assert (code, err) == (0, [reported("word-push", digest=f"sha256:{'b' * 64}")])
+
+
+def test_the_registrys_error_is_reported(built: Pod) -> None:
+    built.daemon.lines = [
+        {"status": "Pushing", "id": "l1"},
+        {"errorDetail": {"message": "denied: no"}, "error": "denied"},
+    ]
+    code, _, err = ended(built.push())
+    assert (code, err) == (1, [reported("word-push", error="denied: no")])
+
+
+def test_an_error_of_the_daemon_is_reported(built: Pod) -> None:
+    built.daemon.status, built.daemon.lines = 404, [{"message": "No such image"}]
+    code, _, err = ended(built.push())
+    assert (code, err) == (1, [reported("word-push", error="No such image")])
+
+
+def test_an_answer_that_is_cut_is_a_daemon_that_was_lost(built: Pod) -> None:
+    built.daemon.cut, built.daemon.lines = True, [{"status": "Pushing", "id": "l1"}]
+    code, _, err = ended(built.push())
+    (report,) = [json.loads(line) for line in err]
+    assert (code, report.keys()) == (DAEMON_LOST, {"binderhub-service", "lost"})
+
+
+def test_a_push_without_a_digest_says_so(built: Pod) -> None:
+    built.daemon.lines = [{"status": "Pushed", "id": "l1"}]
+    assert ended(built.push())[2] == [reported("word-push", digest="")]
+
+
+def auth(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("config", "login"),
+    [
+        ({"auths": {"r.example:5000": {"auth": auth("u", "p:1")}}}, {"username": "u", "password": "p:1"}),
+        ({"auths": {"https://r.example:5000/v2/": {"auth": auth("u", "p")}}}, {"username": "u", "password": "p"}),
+        ({"auths": {"r.example:5000": {"username": "u", "password": "p"}}}, {"username": "u", "password": "p"}),
+        ({"auths": {"r.example:5000": {"identitytoken": "t"}}}, {"identitytoken": "t"}),
+        ({"auths": {"r.example": {"auth": auth("u", "p")}}}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_push_has_the_login_of_its_registry(built: Pod, config: dict[str, Any], login: dict[str, str]) -> None:
+    (built.folder / "logins" / "config.json").write_text(json.dumps(config))
+    ended(built.push())
+    assert built.daemon.pushed[0][1] == {"serveraddress": "r.example:5000", **login}
+
+
+def test_a_login_that_was_made_for_the_build_is_used(built: Pod) -> None:
+    given = {"registry": "https://r.example:5000", "username": "u", "password": "p"}
+    (built.folder / "logins" / "registry-credentials").write_text(json.dumps(given))
+    ended(built.push())
+    assert built.daemon.pushed[0][1] == {"serveraddress": "r.example:5000", "username": "u", "password": "p"}
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("r.example/i:1", "r.example"),
+        ("localhost/i:1", "localhost"),
+        ("h:5000/a/i:1", "h:5000"),
+        ("org/i:1", DOCKER_HUB),
+        ("docker.io/org/i:1", DOCKER_HUB),
+        ("i:1", DOCKER_HUB),
+    ],
+)
+def test_the_registry_of_an_image(image: str, registry: str) -> None:
+    assert registry_of(image) == registry
+
+
+def test_a_helper_of_the_image_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper = tmp_path / "docker-credential-cloud"
+    helper.write_text('#!/bin/sh\nread server\necho "{\\"Username\\": \\"AWS\\", \\"Secret\\": \\"of $server\\"}"\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert Logins({"credHelpers": {"r.example": "cloud"}}).get("r.example") == ("AWS", "of r.example")
+    assert Logins({"credHelpers": {"r.example": "cloud"}}).get("other.example") is None
+
+
+def test_docker_in_the_builder_asks_the_push_for_logins(fetched: Pod) -> None:
+    config = {"auths": {"r.example:5000": {"auth": auth("u", "s3cret")}}}
+    (fetched.folder / "logins" / "config.json").write_text(json.dumps(config))
+    push = fetched.push()
+    until((fetched.handover / "login.sock").exists, push)
+    _, out, _ = ended(fetched.build("--login", "get", "r.example:5000", helper=True))
+    assert json.dumps({"ServerURL": "r.example:5000", "Username": "u", "Secret": "s3cret"}) in "".join(out)
+    docker_config = fetched.folder / "tmp" / "docker" / "config.json"
+    assert json.loads(docker_config.read_text()) == {"credsStore": "binderhub-service"}
+    for path in (fetched.folder / "tmp").rglob("*"):
+        assert not path.is_file() or "s3cret" not in path.read_text()
+    ended(push)
+
+
+def test_a_registry_without_a_login_is_told_to_docker(fetched: Pod) -> None:
+    push = fetched.push()
+    until((fetched.handover / "login.sock").exists, push)
+    _, out, _ = ended(fetched.build("--login", "get", "other.example", helper=True))
+    assert "credentials not found in native keychain" in "".join(out)
+    ended(push)

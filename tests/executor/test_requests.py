@@ -9,7 +9,7 @@ import pytest
 from bhs_faults import FAULTS
 from contract.service import Stream, new_ref, until
 from executor.api_server import RUNS, WAITS, ended
-from executor.conftest import CONFIRM_AT_ONCE, DIGEST, IMPATIENT, URL, Setting, report
+from executor.conftest import DIGEST, IMPATIENT, URL, Setting, report
 
 WAITING = {"phase": "waiting", "message": "Waiting for build to start...\n"}
 

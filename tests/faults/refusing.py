@@ -111,10 +111,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())
             return
-        while size := int(self.rfile.readline(), 16):  # docker sends a layer in chunks
-            self.rfile.read(size + 2)
-        self.rfile.readline()
+        if length := self.headers.get("Content-Length"):
+            self.rfile.read(int(length))
+        else:
+            while size := int(self.rfile.readline(), 16):  # docker 26 sends a layer in chunks
+                self.rfile.read(size + 2)
+            self.rfile.readline()
         self._answer(refusal)
+
+    do_PUT = do_PATCH  # noqa: N815 - docker 29 sends a layer in one piece
 
     def _answer(self, answer: Refusal) -> None:
         content = answer.body.encode()

@@ -49,6 +49,13 @@ def nowhere(release: Release, label: str | None) -> None:
     release.target.run(release.target.kubectl, *patch)
 
 
+def test_16_a_step_that_finds_a_disk_full_has_failed(release: Release) -> None:
+    """Its own words are no evidence: it may have filled any disk, or none."""
+    answer = release.answer("fills-the-disk")
+    assert "RUN head" in answer.failed("BHS101")
+    assert "o space left on device" in answer.text("building")
+
+
 def test_16_the_daemons_disk_is_full(release: Release, tmp_path: Path) -> None:
     """BuildKit itself says so: it copies the repository to that disk."""
     nodes = []
@@ -63,13 +70,6 @@ def test_16_the_daemons_disk_is_full(release: Release, tmp_path: Path) -> None:
     what = answer.failed("BHS504")
     assert "no space left on device" in what
     assert f"node {nodes[0]} " in what
-
-
-def test_16_a_step_that_finds_a_disk_full_has_failed(release: Release) -> None:
-    """Its own words are no evidence: it may have filled any disk, or none."""
-    answer = release.answer("fills-the-disk")
-    assert "RUN head" in answer.failed("BHS101")
-    assert "o space left on device" in answer.text("building")
 
 
 BOUNDED = {"cpu": "1", "memory": "700Mi"}

@@ -237,9 +237,22 @@ REPOSITORIES: dict[str, Hostile] = {
     **{
         f"link-{name}": Hostile(f"read {name} by a link", links({name: "/etc/passwd"}), LEFT, name)
         for name in (
-            "apt.txt", "requirements.txt", "environment.yml", "Pipfile", "Pipfile.lock", "pyproject.toml", "Dockerfile",
-            "Project.toml", "REQUIRE", "DESCRIPTION", "install.R", "default.nix", "postBuild", "start",
-            ".dockerignore", ".containerignore",
+            "apt.txt",
+            "requirements.txt",
+            "environment.yml",
+            "Pipfile",
+            "Pipfile.lock",
+            "pyproject.toml",
+            "Dockerfile",
+            "Project.toml",
+            "REQUIRE",
+            "DESCRIPTION",
+            "install.R",
+            "default.nix",
+            "postBuild",
+            "start",
+            ".dockerignore",
+            ".containerignore",
         )
     },
     "link-in-binder": Hostile("a link below binder/", links({"binder/apt.txt": "/etc/passwd"}), LEFT, "binder/apt.txt"),
@@ -316,7 +329,7 @@ REPOSITORIES: dict[str, Hostile] = {
             {
                 "Dockerfile": "FROM scratch\n",
                 ".gitattributes": "* filter=evil diff=evil merge=evil\n",
-                ".gitconfig": f"[filter \"evil\"]\n\tsmudge = {RUN_MARKER}\n\tclean = {RUN_MARKER}\n",
+                ".gitconfig": f'[filter "evil"]\n\tsmudge = {RUN_MARKER}\n\tclean = {RUN_MARKER}\n',
                 "hooks/post-checkout": SHELL,
                 ".githooks/post-checkout": SHELL,
             }
