@@ -59,5 +59,6 @@ class Docker:
                 # For attestations, buildx runs git in the repository. That of an archive may have a `.git` that says
                 # which commands git runs.
                 {"name": "BUILDX_GIT_INFO", "value": "false"},
+                {"name": "BUILDX_GIT_LABELS", "value": "false"},
             ],
         )

@@ -93,12 +93,12 @@ class ServiceGitRepoProvider(GitRepoProvider):
         if hasattr(self, "resolved_ref"):
             return self.resolved_ref
         found = self.unresolved_ref
-        if not _COMMIT.match(found):
+        if not _COMMIT.fullmatch(found):
             listed = await self._ls_remote()
             if not listed:
                 return None
             found = listed.split(None, 1)[0]
-            if not _COMMIT.match(found):
+            if not _COMMIT.fullmatch(found):
                 raise ValueError("The Git server answers with something that is not a commit.")
         self.resolved_ref = found
         return found

@@ -15,6 +15,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 TRIES_AFTER_END = 5
 """How often the log of a container that has ended is asked for."""
 
+PHASES = ("waiting", "fetching", "building", "pushing")
+"""Those of binderhub/builder.py and repo2docker/utils.py that end nothing."""
+
 Json = dict[str, Any]
 
 
@@ -117,10 +120,10 @@ def _comparable(stamp: str) -> str:
 
 
 def event(line: str, phase: str) -> Json:
-    """The event for a log line: repo2docker's object, or any other text wrapped in one.
+    """The event for a log line: the message of repo2docker's object, or any other text.
 
-    Only the executor says that a build failed, so that repo2docker's own `failed` lines become ones of `phase`. Only
-    texts and whole numbers are kept: BinderHub parses the event again, where deep nesting would end the request.
+    Only the executor says that a build failed or is ready, and clients act on further fields: so that an object keeps
+    its phase only where that says how far a build is, and nothing else but its message.
     """
     try:
         told = json.loads(line)
@@ -129,12 +132,10 @@ def event(line: str, phase: str) -> Json:
     if not isinstance(told, dict):
         return {"phase": phase, "message": f"{line}\n"}
     message = told.get("message", "")
-    told = {key: value for key, value in told.items() if isinstance(value, (str, int))}
-    if told.get("phase") in ("failed", "failure", "ready", "built", None) or not isinstance(told["phase"], str):
-        told["phase"] = phase
-    told["message"] = message if isinstance(message, str) else _written(message)
-    # BinderHub gives it with `ready`; a log line has no image to name.
-    return {key: value for key, value in told.items() if key not in ("imageName", "code", "digest")}
+    return {
+        "phase": told["phase"] if told.get("phase") in PHASES else phase,
+        "message": message if isinstance(message, str) else _written(message),
+    }
 
 
 def _written(value: object) -> str:

@@ -66,6 +66,7 @@ _QUOTE = re.compile(r'\\.|"')
 # Errors that repeat what the repository or a registry wrote.
 _OF_OTHERS = re.compile(
     r"dockerfile parse error|unexpected status|failed to authorize|failed to resolve source metadata|failed to fetch "
+    r"|did not complete successfully|unable to find (?:user|group)"
 )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from bhs_engine import Engine
 from bhs_program_fetch import AUTHORITIES
-from bhs_programs import BUILD, CONTAINERS, FETCH, PUSH, command, credential_helper, word
+from bhs_programs import BUILD, CONTAINERS, FETCH, FETCHED, PUSH, command, credential_helper, word
 
 Json = dict[str, Any]
 
@@ -151,7 +151,8 @@ def manifest(
 
 def _fetch(wanted: Wanted, secret_word: str) -> Json:
     """The container that fetches the repository, with the credential of its host alone."""
-    arguments = [word(secret_word, FETCH), SOURCE, str(wanted.size_limit), *wanted.repo2docker[1:], wanted.repo]
+    own, done = word(secret_word, FETCH), word(secret_word, FETCHED)
+    arguments = [own, done, SOURCE, str(wanted.size_limit), *wanted.repo2docker[1:], wanted.repo]
     container: Json = {
         "name": FETCH,
         "args": [*command(FETCH), *arguments],
@@ -175,6 +176,7 @@ def _build(wanted: Wanted, engine: Engine, secret_word: str) -> Json:
     parts = engine.parts()
     settings = {
         "word": word(secret_word, BUILD),
+        "fetched": word(secret_word, FETCHED),
         "source": SOURCE,
         "handover": HANDOVER,
         "folder": TEMPORARY,
@@ -187,7 +189,7 @@ def _build(wanted: Wanted, engine: Engine, secret_word: str) -> Json:
     return {
         "name": BUILD,
         "args": [*command(BUILD), json.dumps(settings), *options],
-        "env": [*parts.env, *wanted.extra_env],
+        "env": [*wanted.extra_env, *parts.env],  # the last counts: what the engine needs, no value takes away
         "volumeMounts": [
             {"name": "source", "mountPath": "/src", "readOnly": True},
             {"name": "handover", "mountPath": HANDOVER},

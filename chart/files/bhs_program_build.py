@@ -34,13 +34,21 @@ def report(word: str, **particulars: object) -> None:
     print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
-def wait_for_repository(beside: Path) -> bool:
-    """Wait until the repository is there. False where fetching has ended without it."""
-    while not (beside / "fetched").exists():
-        if ended(beside / "fetching") and not (beside / "fetched").exists():
+def wait_for_repository(beside: Path, word: str) -> bool:
+    """Wait until the repository is there and may be read. False where fetching has ended without it."""
+    while not is_fetched(beside, word):
+        if ended(beside / "fetching") and not is_fetched(beside, word):
             return False
         time.sleep(TICK_SECONDS)
     return True
+
+
+def is_fetched(beside: Path, word: str) -> bool:
+    """Whether the program of `fetch` has said so: nobody else knows the word."""
+    try:
+        return (beside / "fetched").read_text(encoding="utf-8") == word
+    except (OSError, ValueError):
+        return False
 
 
 def ended(lock: Path) -> bool:
@@ -158,7 +166,7 @@ def main(settings: dict[str, Any], arguments: list[str]) -> int:
     import repo2docker.__main__  # noqa: F401 - loaded while the repository comes
 
     gc.enable()
-    if not wait_for_repository(source.parent):
+    if not wait_for_repository(source.parent, settings["fetched"]):
         return 1
     if not wait_for_daemon(settings["socket"], settings["patience"]):
         return NO_DAEMON

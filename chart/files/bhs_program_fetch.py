@@ -3,7 +3,7 @@
 Its text is passed to `python3 -I -c`: isolated, so that Python imports nothing from the working directory, from the
 repository, or from where PYTHON* variables point. It must not import other modules of the chart.
 
-Arguments: the word of this container, the folder to fetch to, the bound of its size in bytes (0 for none), and then
+Arguments: the word of this container, the word for `builder`, the folder to fetch to, the bound of its size in bytes (0 for none), and then
 those of repo2docker. How far it is lies beside that folder: `fetching` is locked as long as this program runs, however
 it ends, and `fetched` is there once the repository is.
 """
@@ -112,7 +112,7 @@ def refuse_too_large(word: str, folder: Path, limit: int) -> None:
         os._exit(TOO_LARGE)
 
 
-def main(word: str, folder: str, limit: str, *arguments: str) -> None:
+def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> None:
     """Fetch; end with 0 when the repository is there and may be read."""
     path = Path(folder)
     beside = path.parent
@@ -128,13 +128,15 @@ def main(word: str, folder: str, limit: str, *arguments: str) -> None:
     app.initialize()
     if int(limit):
         threading.Thread(target=end_when_too_large, args=(word, path, int(limit)), daemon=True).start()
+    path.mkdir()  # git would, and not every other content provider
     app.fetch(app.repo, app.ref, folder)
     refuse_too_large(word, path, int(limit))
     link = link_that_leaves(path, getattr(app, "subdir", "") or "")
     if link:
         report(word, link=link)
         os._exit(LINK_LEAVES)
-    (beside / "fetched").touch()
+    (beside / "fetched-by-program").write_text(fetched, encoding="utf-8")
+    (beside / "fetched-by-program").rename(beside / "fetched")
     report(word)
     os._exit(0)  # takes nothing apart: that would cost time too
 

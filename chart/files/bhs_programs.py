@@ -16,6 +16,8 @@ from typing import Any
 FETCH, BUILD, PUSH = "fetch", "builder", "push"
 """The containers. `builder` has BinderHub's name."""
 CONTAINERS = (FETCH, BUILD, PUSH)
+FETCHED = "fetched"
+"""What `fetch` tells `builder` has a word too: some content providers let a host name the files that it sends."""
 _FILES = {FETCH: "bhs_program_fetch.py", BUILD: "bhs_program_build.py", PUSH: "bhs_program_push.py"}
 _CREDENTIAL_HELPER = "bhs_program_credential.py"
 

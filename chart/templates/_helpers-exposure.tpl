@@ -33,7 +33,11 @@
     {{- $policy := .Values.networkPolicy.binderhub }}
     {{- $open := false }}
     {{- range $policy.allowedIngressPorts }}
-        {{- $open = or $open (has (toString .) (list "http" (toString $.Values.config.BinderHub.port))) }}
+        {{- $open = or $open (has (toString . | trim) (list "http" (toString $.Values.config.BinderHub.port))) }}
+    {{- end }}
+    {{- range $policy.ingress }}
+        {{- /* A rule without peers is for everybody. */}}
+        {{- $open = or $open (not (get . "from")) }}
     {{- end }}
     {{- if and .Values.networkPolicy.enabled $policy.enabled (not $open) }}true{{ end }}
 {{- end }}

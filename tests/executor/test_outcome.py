@@ -1,6 +1,7 @@
 """From lines and reports to a code."""
 
 import itertools
+import json
 import re
 import time
 from collections.abc import Callable
@@ -83,10 +84,11 @@ def test_the_engines_own_words_are_evidence() -> None:
         ['#7 ERROR: failed to calculate checksum: "/{}": not found\n'],
         ["ERROR: failed to solve: dockerfile parse error on line 1: unknown instruction: {}\n"],
         ["ERROR: failed to solve: x: failed to resolve source metadata for r.example/x: {}\n"],
+        ['ERROR: failed to solve: process "/bin/sh" did not complete successfully: unable to find user {}: no entries\n'],
         ["Traceback (most recent call last):\n{}\n"],
         ["   1 | >>> RUN {}\n"],
     ],
-    ids=["step", "return", "returns", "repeated", "process", "quoted", "parse", "base", "traceback", "excerpt"],
+    ids=["step", "return", "returns", "repeated", "process", "quoted", "parse", "base", "user", "traceback", "excerpt"],
 )
 def test_words_of_steps_repositories_and_base_images_are_no_evidence(messages: list[str], said: str) -> None:
     told = transcript(*(message.format(said) for message in messages))
@@ -170,6 +172,12 @@ def test_lines_that_cannot_be_read_as_json_are_text(line: str) -> None:
     told = event(line, "building")
     assert told["phase"] == "building"
     assert isinstance(told["message"], str)
+
+
+@pytest.mark.parametrize("phase", ["ready", "READY", "Failed", "built", "launching", "", None, True, ["ready"], {}])
+def test_only_the_executor_says_how_a_build_ends(phase: Any) -> None:
+    forged = json.dumps({"phase": phase, "url": "https://evil.example", "token": "t", "message": "x"})
+    assert event(forged, "building") == {"phase": "building", "message": "x"}
 
 
 def test_a_line_of_the_log_cannot_speak_for_the_executor() -> None:

@@ -35,7 +35,6 @@ class App:
             pathlib.Path("endless").touch()
             time.sleep(600)
         path = pathlib.Path(path)
-        path.mkdir()
         if "--link" in sys.argv:
             (path / "runtime.txt").symlink_to("/etc/passwd")
         if "--large" in sys.argv:
@@ -134,11 +133,12 @@ class Pod:
         return self.folder / "handover"
 
     def fetch(self, *options: str, limit: int = 0) -> subprocess.Popen[str]:
-        return self._start(FETCH, "word-fetch", str(self.source), str(limit), *options, "repo")
+        return self._start(FETCH, "word-fetch", "word-fetched", str(self.source), str(limit), *options, "repo")
 
     def build(self, *options: str, patience: float = 10, helper: bool = False) -> subprocess.Popen[str]:
         settings = {
             "word": "word-build",
+            "fetched": "word-fetched",
             "source": str(self.source),
             "handover": str(self.handover),
             "folder": str(self.folder / "tmp"),
@@ -203,7 +203,7 @@ def pod() -> Iterator[Pod]:
 
 @pytest.fixture
 def fetched(pod: Pod) -> Pod:
-    (pod.folder / "src" / "fetched").touch()
+    (pod.folder / "src" / "fetched").write_text("word-fetched")
     return pod
 
 
@@ -286,6 +286,15 @@ def test_a_fetch_that_is_killed_ends_the_others(pod: Pod) -> None:
     until((pod.folder / "src" / "endless").exists, fetch)
     fetch.kill()
     fetch.communicate()
+    assert ended(build) == (1, [], [])
+
+
+def test_a_file_of_a_repository_does_not_pass_for_the_end_of_the_fetch(pod: Pod) -> None:
+    (pod.folder / "src" / "fetched").write_text("another word")
+    build = pod.build("--ref=1")
+    with pytest.raises(subprocess.TimeoutExpired):
+        build.wait(0.5)
+    assert ended(pod.fetch("--broken"))[0] == 3
     assert ended(build) == (1, [], [])
 
 

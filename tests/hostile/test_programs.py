@@ -24,7 +24,7 @@ from bhs_logs import event
 from bhs_outcome import Transcript
 from bhs_pod import GIT_FILE, HANDOVER, SOURCE, Wanted, manifest
 from bhs_program_fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves
-from bhs_programs import BUILD, FETCH, read_report, word
+from bhs_programs import BUILD, FETCH, FETCHED, read_report, word
 from executor.git_servers import WHO
 from hostile.repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Hostile
 from lab.wheel import IMAGE
@@ -122,7 +122,7 @@ class Pods:
 
         if tree:
             subprocess.run(["cp", "-a", str(tree), paths[SOURCE]], check=True)  # it takes long paths
-            (own / "src" / "fetched").touch()
+            (own / "src" / "fetched").write_text(word(WORD, FETCHED))
         started = {}
         for container in pod["spec"]["containers"]:
             name = container["name"]
