@@ -211,9 +211,7 @@ def test_extra_arguments_come_after_the_charts_so_that_they_replace_them(chart: 
 
 @pytest.mark.parametrize("form", ["data", "stringData", "binaryData"])
 @pytest.mark.parametrize("content", [{"icc": True}, {"icc": False}, {"iptables": False}])
-def test_what_dockerd_refuses_beside_daemon_json_is_left_out(
-    chart: Chart, content: dict[str, Any], form: str
-) -> None:
+def test_what_dockerd_refuses_beside_daemon_json_is_left_out(chart: Chart, content: dict[str, Any], form: str) -> None:
     assert icc(chart.render(daemon_json(content, form))) == []
 
 
