@@ -43,7 +43,8 @@ def pushes(bench: Bench) -> Pushes:
     events = [json.loads(line) for line in lines if line.startswith("{")]
     if not events:
         raise Problem(
-            f"The pod {name} pushed nothing:\n{''.join(lines).strip()[-1000:]}", "Look at the log of the docker-api pod."
+            f"The pod {name} pushed nothing:\n{''.join(lines).strip()[-1000:]}",
+            "Look at the log of the docker-api pod.",
         )
     return Pushes(
         asked=PUSHES,

@@ -4,6 +4,7 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -58,3 +59,25 @@ def test_every_action_is_pinned_by_its_commit() -> None:
     used = [str(step["uses"]) for _, step in steps() if "uses" in step]
     assert used
     assert [name for name in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name)] == []
+
+
+def test_an_actions_version_stands_beside_its_commit() -> None:
+    lines = [line for file in FILES for line in file.read_text().splitlines() if "uses:" in line]
+    assert [line for line in lines if not re.search(r"@[0-9a-f]{40} # v\d+(\.\d+)*$", line)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_job_has_a_token_or_a_secret_that_foreign_code_could_write_with(file: Path) -> None:
+    """Each job runs actions, packages or images of others, and these can read all that its job can."""
+    workflow = yaml.safe_load(file.read_text())
+    assert workflow["permissions"] == {}
+    for name, job in workflow["jobs"].items():
+        assert job["permissions"].items() <= {"contents": "read"}.items(), name
+    assert not re.search(r"\bsecrets\b|github\.token", file.read_text())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_workflow_runs_code_of_a_pull_request_with_the_rights_of_the_repository(file: Path) -> None:
+    # YAML 1.1 reads the key `on` as a boolean.
+    events = yaml.safe_load(file.read_text())[True]
+    assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(events)
