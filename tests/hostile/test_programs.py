@@ -225,18 +225,19 @@ def pods(folder: Path) -> Iterator[Pods]:
         yield Pods(folder, python)
 
 
-def _git(where: Path, *arguments: str, given: str = "") -> str:
+def git(where: Path, *arguments: str, given: str = "") -> str:
+    """What git prints, run in `where`."""
     command = ["git", "-c", "core.fsync=none", *WHO, "-C", str(where), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, input=given).stdout.strip()
 
 
 def committed(tree: Path) -> str:
     """The address of a repository with what is in `tree`."""
-    _git(tree, "init", "--quiet", "--initial-branch=main")
-    _git(tree, "add", "--all", "--force", ".")
+    git(tree, "init", "--quiet", "--initial-branch=main")
+    git(tree, "add", "--all", "--force", ".")
     if (tree / ".gitmodules").exists():
-        _git(tree, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
-    _git(tree, "commit", "--quiet", "--message", "Hostile")
+        git(tree, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
+    git(tree, "commit", "--quiet", "--message", "Hostile")
     return f"file://{tree}"
 
 
@@ -299,14 +300,14 @@ def test_a_link_that_leaves_through_a_submodule_is_found(tmp_path: Path) -> None
 def test_a_tree_with_a_git_folder_is_not_checked_out(folder: Path, pods: Pods) -> None:
     bare = folder / "git-in-tree"
     bare.mkdir()
-    _git(bare, "init", "--quiet", "--bare", "--initial-branch=main")
+    git(bare, "init", "--quiet", "--bare", "--initial-branch=main")
     content = f"[core]\n\tfsmonitor = '{RUN_MARKER}'\n"
-    blob = _git(bare, "hash-object", "-w", "--stdin", given=content)
-    inner = _git(bare, "mktree", given=f"100644 blob {blob}\tconfig\n")
+    blob = git(bare, "hash-object", "-w", "--stdin", given=content)
+    inner = git(bare, "mktree", given=f"100644 blob {blob}\tconfig\n")
     for name in (".git", ".GIT", "git~1"):
-        tree = _git(bare, "mktree", given=f"040000 tree {inner}\t{name}\n")
-        commit = _git(bare, "commit-tree", "-m", "Hostile", tree)
-        _git(bare, "update-ref", "refs/heads/main", commit)
+        tree = git(bare, "mktree", given=f"040000 tree {inner}\t{name}\n")
+        commit = git(bare, "commit-tree", "-m", "Hostile", tree)
+        git(bare, "update-ref", "refs/heads/main", commit)
         ended = pods.run(f"file://{bare}")
         assert (ended.codes, ended.code_ran()) == ({FETCH: 1, BUILD: 1}, False), name
 
