@@ -28,7 +28,7 @@ SECRETS = (
     "/run/logins/registry-credentials",
     "/run/git-credential/credential",
     "/run/handover/login.sock",
-    "/tmp/docker/config.json",
+    "/tmp/docker/config.json",  # noqa: S108 - the container's
 )
 
 Fill = Callable[[Path], None]
@@ -98,12 +98,12 @@ def shadow(more: dict[str, str], *, packages: bool = False) -> Fill:
                 "jupyter_repo2docker_config.py": PYTHON,
                 ".env": "PYTHONPATH=/src/repository\nPYTHONSTARTUP=/src/repository/gzip.py\n",
                 "docker-credential-binderhub-service": SHELL,
-                "docker": SHELL,
                 "git": SHELL,
+                "docker-buildx": SHELL,
                 **more,
             },
         )
-        for name in ("docker-credential-binderhub-service", "docker", "git"):
+        for name in ("docker-credential-binderhub-service", "git", "docker-buildx"):
             (root / name).chmod(0o755)
 
     return fill
@@ -149,8 +149,7 @@ def _odd_names(root: Path) -> None:
     )  # fmt: skip
     for name in names:
         (root / name).write_text(name)
-    with open(os.fsencode(root) + b"/\xff\xfe", "wb") as file:
-        file.write(b"no UTF-8")
+    (root / os.fsdecode(b"\xff\xfe")).write_text("no UTF-8")
 
 
 def _odd_link(root: Path) -> None:
@@ -225,10 +224,11 @@ REPOSITORIES: dict[str, Hostile] = {
     **{
         f"shadows-{name}": Hostile(f"run modules of the repository in the build pack {name}", shadow(more), BUILT)
         for name, more in RENDERED.items()
-        if name != "julia"
+        if name not in ("julia", "r")
     },
-    # repo2docker asks a host on the internet for Julia's versions, and there is none here.
+    # repo2docker asks hosts on the internet for versions, and there are none here: it fails after its late imports.
     "shadows-julia": Hostile("run modules while Julia's versions are asked for", shadow(RENDERED["julia"]), FAILED),
+    "shadows-r": Hostile("run modules while R's packages are asked for", shadow(RENDERED["r"]), FAILED),
     "shadows-packages": Hostile("run packages of the repository", shadow(PIP, packages=True), BUILT),
     **{
         f"link-{number}": Hostile(f"print {path}", links({"runtime.txt": path}), LEFT, "runtime.txt")

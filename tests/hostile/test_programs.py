@@ -3,7 +3,6 @@
 In docker's place a script records what it was given, and runs git on it as buildx does.
 """
 
-import dataclasses
 import json
 import os
 import secrets
@@ -26,7 +25,7 @@ from bhs_pod import GIT_FILE, HANDOVER, SOURCE, Wanted, manifest
 from bhs_program_fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves
 from bhs_programs import BUILD, FETCH, FETCHED, read_report, word
 from executor.git_servers import WHO
-from hostile.repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Hostile
+from hostile.repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Fill, Hostile
 from lab.wheel import IMAGE
 from machine import environment
 
@@ -83,7 +82,7 @@ class Ended:
             if path.is_file() and not path.is_symlink():
                 seen.append(path.read_bytes())
             elif path.is_symlink():
-                seen.append(os.fsencode(os.readlink(path)))
+                seen.append(os.fsencode(path.readlink()))
         return [canary for canary in self.canaries if any(canary.encode() in text for text in seen)]
 
 
@@ -99,8 +98,8 @@ class Pods:
         (programs / "docker").chmod(0o755)
         (programs / "python3").symlink_to(python)
 
-    def run(self, url: str, *, tree: Path | None = None, isolated: bool = True) -> Ended:
-        """Fetch `url` and build it; where a `tree` is given, that is already fetched."""
+    def run(self, url: str, *, fetched: Fill | None = None, isolated: bool = True) -> Ended:
+        """Fetch `url` and build it; or build what `fetched` fills the folder with."""
         own = Path(tempfile.mkdtemp(dir=self._folder))
         for name in ("src", "handover", "tmp", "home", "marks"):
             (own / name).mkdir()
@@ -112,7 +111,7 @@ class Pods:
             HANDOVER: str(own / "handover"),
             GIT_FILE: str(own / "credential"),
             "/run/docker-api": str(self._folder / "daemon"),
-            '"/tmp"': json.dumps(str(own / "tmp")),  # noqa: S108 - the container's
+            '"/tmp"': json.dumps(str(own / "tmp")),
         }
 
         def placed(text: str) -> str:
@@ -120,13 +119,14 @@ class Pods:
                 text = text.replace(inside, here)
             return text
 
-        if tree:
-            subprocess.run(["cp", "-a", str(tree), paths[SOURCE]], check=True)  # it takes long paths
+        if fetched:
+            Path(paths[SOURCE]).mkdir()
+            fetched(Path(paths[SOURCE]))
             (own / "src" / "fetched").write_text(word(WORD, FETCHED))
         started = {}
         for container in pod["spec"]["containers"]:
             name = container["name"]
-            if name not in (FETCH, BUILD) or (tree and name == FETCH):
+            if name not in (FETCH, BUILD) or (fetched and name == FETCH):
                 continue
             interpreter, *arguments = container["args"]
             assert interpreter == "python3"
@@ -225,18 +225,19 @@ def pods(folder: Path) -> Iterator[Pods]:
         yield Pods(folder, python)
 
 
-def _git(where: Path, *arguments: str, given: str = "") -> str:
+def git(where: Path, *arguments: str, given: str = "") -> str:
+    """What git prints, run in `where`."""
     command = ["git", "-c", "core.fsync=none", *WHO, "-C", str(where), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, input=given).stdout.strip()
 
 
 def committed(tree: Path) -> str:
     """The address of a repository with what is in `tree`."""
-    _git(tree, "init", "--quiet", "--initial-branch=main")
-    _git(tree, "add", "--all", "--force", ".")
+    git(tree, "init", "--quiet", "--initial-branch=main")
+    git(tree, "add", "--all", "--force", ".")
     if (tree / ".gitmodules").exists():
-        _git(tree, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
-    _git(tree, "commit", "--quiet", "--message", "Hostile")
+        git(tree, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
+    git(tree, "commit", "--quiet", "--message", "Hostile")
     return f"file://{tree}"
 
 
@@ -245,10 +246,12 @@ def ends(folder: Path, pods: Pods) -> Iterator[dict[str, Future[Ended]]]:
     """Of each repository how its pod ended; all run while the first test waits."""
 
     def run(name: str, hostile: Hostile) -> Ended:
+        if hostile.archive:
+            return pods.run("", fetched=hostile.fill)
         tree = folder / "trees" / name
         tree.mkdir(parents=True)
         hostile.fill(tree)
-        return pods.run("", tree=tree) if hostile.archive else pods.run(committed(tree))
+        return pods.run(committed(tree))
 
     with ThreadPoolExecutor(4) as threads:
         yield {name: threads.submit(run, name, REPOSITORIES[name]) for name in through_programs()}
@@ -297,14 +300,14 @@ def test_a_link_that_leaves_through_a_submodule_is_found(tmp_path: Path) -> None
 def test_a_tree_with_a_git_folder_is_not_checked_out(folder: Path, pods: Pods) -> None:
     bare = folder / "git-in-tree"
     bare.mkdir()
-    _git(bare, "init", "--quiet", "--bare", "--initial-branch=main")
+    git(bare, "init", "--quiet", "--bare", "--initial-branch=main")
     content = f"[core]\n\tfsmonitor = '{RUN_MARKER}'\n"
-    blob = _git(bare, "hash-object", "-w", "--stdin", given=content)
-    inner = _git(bare, "mktree", given=f"100644 blob {blob}\tconfig\n")
+    blob = git(bare, "hash-object", "-w", "--stdin", given=content)
+    inner = git(bare, "mktree", given=f"100644 blob {blob}\tconfig\n")
     for name in (".git", ".GIT", "git~1"):
-        tree = _git(bare, "mktree", given=f"040000 tree {inner}\t{name}\n")
-        commit = _git(bare, "commit-tree", "-m", "Hostile", tree)
-        _git(bare, "update-ref", "refs/heads/main", commit)
+        tree = git(bare, "mktree", given=f"040000 tree {inner}\t{name}\n")
+        commit = git(bare, "commit-tree", "-m", "Hostile", tree)
+        git(bare, "update-ref", "refs/heads/main", commit)
         ended = pods.run(f"file://{bare}")
         assert (ended.codes, ended.code_ran()) == ({FETCH: 1, BUILD: 1}, False), name
 
@@ -321,16 +324,10 @@ def test_what_a_repository_has_repo2docker_print_is_no_evidence(ends: dict[str, 
     assert (failure.code, transcript.maybe_lost, transcript.digest) == ("BHS101", "", "")
 
 
-def test_without_isolation_the_corpus_notices_code_that_runs(folder: Path, pods: Pods) -> None:
-    tree = folder / "noticed"
-    tree.mkdir()
-    REPOSITORIES["shadows-python"].fill(tree)
-    assert pods.run("", tree=tree, isolated=False).code_ran()
+def test_without_isolation_the_corpus_notices_code_that_runs(pods: Pods) -> None:
+    assert pods.run("", fetched=REPOSITORIES["shadows-python"].fill, isolated=False).code_ran()
 
 
 @pytest.mark.parametrize("name", WITHOUT_FETCH)
-def test_without_the_look_for_links_the_corpus_notices_a_secret(folder: Path, pods: Pods, name: str) -> None:
-    tree = folder / f"noticed-{name}"
-    tree.mkdir()
-    REPOSITORIES[name].fill(tree)
-    assert pods.run("", tree=tree).leaked()
+def test_without_the_look_for_links_the_corpus_notices_a_secret(pods: Pods, name: str) -> None:
+    assert pods.run("", fetched=REPOSITORIES[name].fill).leaked()
