@@ -135,10 +135,10 @@ def answer_logins(path: Path, logins: Logins) -> None:
 
 
 def answer(logins: Logins, action: str, server: str) -> bytes:
-    """What a credential helper prints; nothing where there is no login."""
+    """What a credential helper prints; nothing where there is no login, or the question is another."""
     if action == "list":
         return json.dumps(logins.users()).encode()
-    login = logins.get(server)
+    login = logins.get(server) if action == "get" else None
     if not login:
         return b""
     return json.dumps({"ServerURL": server, "Username": login[0], "Secret": login[1]}).encode()
@@ -220,14 +220,17 @@ def error_of(body: bytes) -> str:
 
 
 def follow(lines: Iterator[bytes]) -> str:
-    """Tell the lines of a push, each state of a layer once; the digest. Raises Refused where one is an error."""
+    """Tell the lines of a push, each state of a layer once; the digest.
+
+    Raises Refused where one is an error, and ValueError where one is not a line of a push.
+    """
     digest, told_at = "", time.monotonic()
     states: dict[str, str] = {}
     for line in lines:
-        event: Json = json.loads(line)
-        if event.get("error") or event.get("errorDetail"):
-            raise Refused(str((event.get("errorDetail") or {}).get("message") or event.get("error")))
-        digest = str((event.get("aux") or {}).get("Digest") or "") or digest
+        event, error, aux = read_event(line)
+        if event.get("error") or error:
+            raise Refused(str(error.get("message") or event.get("error")))
+        digest = str(aux.get("Digest") or "") or digest
         status, layer = str(event.get("status") or ""), str(event.get("id") or "")
         if found := _DIGEST.search(status):
             digest = digest or found[1]
@@ -240,6 +243,18 @@ def follow(lines: Iterator[bytes]) -> str:
             told_at = time.monotonic()
             say(f"{layer}: {status} {event.get('progress') or ''}".rstrip())
     return digest
+
+
+def read_event(line: bytes) -> tuple[Json, Json, Json]:
+    """A line of a push, and its parts `errorDetail` and `aux`. Raises ValueError."""
+    try:
+        event = json.loads(line)
+    except RecursionError as deep:
+        raise ValueError("a line is nested too deeply") from deep
+    parts = (event, event.get("errorDetail") or {}, event.get("aux") or {}) if isinstance(event, dict) else (event,)
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"a line is not one of a push: {line[:200]!r}")
+    return parts[0], parts[1], parts[2]
 
 
 def main(settings: Json) -> int:

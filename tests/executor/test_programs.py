@@ -53,6 +53,8 @@ def main():
         raise RuntimeError("one line\\nERROR: another")
     if how == "--kill":
         os.kill(os.getpid(), 9)
+    if how == "--exit":
+        os._exit(int(sys.argv[2]))
     if how == "--login":
         subprocess.run(["docker-credential-binderhub-service", sys.argv[2]], input=sys.argv[3].encode())
         print(os.environ["DOCKER_CONFIG"])
@@ -108,7 +110,7 @@ class Daemon:
     def _push(self, caller: socket.socket, target: str, headers: list[str]) -> None:
         (login,) = (line.partition(": ")[2] for line in headers if line.lower().startswith("x-registry-auth:"))
         self.pushed.append((target, json.loads(base64.urlsafe_b64decode(login))))
-        lines = [json.dumps(line).encode() + b"\r\n" for line in self.lines]
+        lines = [(line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\r\n" for line in self.lines]
         body = b"".join(f"{len(line):x}\r\n".encode() + line + b"\r\n" for line in lines)
         caller.sendall(f"HTTP/1.1 {self.status} X\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + body)
         if not self.cut:
@@ -274,6 +276,15 @@ def test_the_builder_ends_as_repo2docker_does(fetched: Pod, option: str, code: i
     assert not fetched.daemon.pushed
 
 
+@pytest.mark.parametrize("code", [DAEMON_LOST, NO_DAEMON])
+def test_an_exit_code_of_repo2docker_is_never_taken_for_one_of_the_program(fetched: Pod, code: int) -> None:
+    assert ended(fetched.build("--exit", str(code))) == (
+        code,
+        [f"built jupyter-repo2docker --exit {code}"],
+        [reported("word-build", exit_code=code)],
+    )
+
+
 def test_what_cannot_be_fetched_is_not_built(pod: Pod) -> None:
     push, build = pod.push(), pod.build("--ref=1")
     assert ended(pod.fetch("--broken"))[0] == 3
@@ -282,11 +293,23 @@ def test_what_cannot_be_fetched_is_not_built(pod: Pod) -> None:
 
 
 def test_a_fetch_that_is_killed_ends_the_others(pod: Pod) -> None:
-    build, fetch = pod.build("--ref=1"), pod.fetch("--endless")
+    push, build, fetch = pod.push(), pod.build("--ref=1"), pod.fetch("--endless")
     until((pod.folder / "src" / "endless").exists, fetch)
     fetch.kill()
     fetch.communicate()
     assert ended(build) == (1, [], [])
+    assert ended(push) == (1, [], [])
+
+
+def test_a_builder_that_is_killed_ends_the_push(fetched: Pod) -> None:
+    push, build = fetched.push(), fetched.build("--wait")
+    until((fetched.folder / "src" / "building").exists, build)
+    children = subprocess.run(["pgrep", "--parent", str(build.pid)], capture_output=True, text=True, check=True)
+    build.kill()
+    os.kill(int(children.stdout), signal.SIGKILL)  # as the kernel does with all processes of the container
+    build.communicate()
+    assert ended(push) == (1, [], [])
+    assert not fetched.daemon.pushed
 
 
 def test_a_file_of_a_repository_does_not_pass_for_the_end_of_the_fetch(pod: Pod) -> None:
@@ -442,6 +465,25 @@ def test_an_error_of_the_daemon_is_reported(built: Pod) -> None:
     assert (code, err) == (1, [reported("word-push", error="No such image")])
 
 
+def test_an_error_after_the_digest_is_an_error(built: Pod) -> None:
+    built.daemon.lines = [{"aux": {"Digest": "sha256:d"}}, {"error": "unauthorized"}]
+    code, _, err = ended(built.push())
+    assert (code, err) == (1, [reported("word-push", error="unauthorized")])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"no JSON", b"[1]", b"7", b"[" * 100_000, b'{"errorDetail": "text"}', b'{"aux": [1]}'],
+    ids=["text", "list", "number", "deep", "error", "aux"],
+)
+def test_lines_that_are_not_of_a_push_are_an_answer_that_did_not_end(built: Pod, line: bytes) -> None:
+    built.daemon.lines = [line]
+    code, _, err = ended(built.push())
+    assert code == DAEMON_LOST, err
+    (report,) = [json.loads(one) for one in err]
+    assert report.keys() == {"binderhub-service", "lost"}
+
+
 def test_an_answer_that_is_cut_is_a_daemon_that_was_lost(built: Pod) -> None:
     built.daemon.cut, built.daemon.lines = True, [{"status": "Pushing", "id": "l1"}]
     code, _, err = ended(built.push())
@@ -490,6 +532,7 @@ def test_a_login_that_was_made_for_the_build_is_used(built: Pod) -> None:
         ("h:5000/a/i:1", "h:5000"),
         ("org/i:1", DOCKER_HUB),
         ("docker.io/org/i:1", DOCKER_HUB),
+        ("index.docker.io/org/i:1", DOCKER_HUB),
         ("i:1", DOCKER_HUB),
     ],
 )
@@ -526,3 +569,28 @@ def test_a_registry_without_a_login_is_told_to_docker(fetched: Pod) -> None:
     _, out, _ = ended(fetched.build("--login", "get", "other.example", helper=True))
     assert "credentials not found in native keychain" in "".join(out)
     ended(push)
+
+
+def ask(pod: Pod, question: bytes) -> bytes:
+    """The answer of the push to a question that the helper does not ask."""
+    with socket.socket(socket.AF_UNIX) as asks:
+        asks.connect(str(pod.handover / "login.sock"))
+        try:
+            asks.sendall(question)
+            asks.shutdown(socket.SHUT_WR)
+            return asks.recv(65536)
+        except OSError:
+            return b""
+
+
+def test_logins_are_listed_and_answered_to_known_questions_alone(fetched: Pod) -> None:
+    auths = {"r.example:5000": {"auth": auth("u", "s3cret")}, "t.example": {"identitytoken": "s3cret"}}
+    (fetched.folder / "logins" / "config.json").write_text(json.dumps({"auths": auths}))
+    push = fetched.push()
+    until(lambda: (fetched.handover / "login.sock").exists() and ask(fetched, b"list\n"), push)
+    assert json.loads(ask(fetched, b"list\n")) == {"r.example:5000": "u", "t.example": "<token>"}
+    for question in (b"", b"get", b"get\n", b"erase r.example:5000\n", b"store\n", b"\xff\xfe\n", b"get " + b"x" * 99_999):
+        assert b"s3cret" not in ask(fetched, question), question
+    assert b"s3cret" in ask(fetched, b"get r.example:5000\n")
+    (fetched.handover / "built").touch()
+    assert ended(push)[0] == 0

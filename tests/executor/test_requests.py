@@ -103,8 +103,8 @@ def test_a_build_is_over_when_its_push_reports_success(setting: Setting) -> None
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
 
 
-@pytest.mark.parametrize("extra_config", ["c.BinderHub.use_registry = False\n"], indirect=True)
-def test_without_a_registry_the_builder_s_report_is_the_end(setting: Setting) -> None:
+@pytest.mark.parametrize("extra_config", ['c.KubernetesBuildExecutor.push_secret = ""\n'], indirect=True)
+def test_without_a_push_the_report_of_the_builder_is_the_end(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()
         assert [one["name"] for one in pod["spec"]["containers"]] == ["fetch", "builder"]
@@ -272,6 +272,7 @@ def test_a_pod_that_is_ended_by_kubernetes(
         pod, _ = setting.start()
         name = pod["metadata"]["name"]
         assert pod["spec"]["activeDeadlineSeconds"] == 60
+        setting.proxy.log(name, "push").end()
         setting.proxy.log(name).end()
         setting.namespace.containers(name, fetch=fetch, build=build, phase="Failed", **status)
         start = time.monotonic()
@@ -430,4 +431,4 @@ def test_running_containers_are_read_without_anybody_saying_so(setting: Setting)
 def test_resources_are_the_pods_however_they_are_written(setting: Setting, limits: dict[str, str]) -> None:
     with setting.build():
         spec = setting.namespace.pod()["spec"]
-    assert [one["resources"]["limits"] for one in spec["containers"]] == [limits, limits]
+    assert [one["resources"]["limits"] for one in spec["containers"]] == [limits] * 3
