@@ -3,9 +3,9 @@
 Its text is passed to `python3 -I -c`: isolated, so that Python imports nothing from the working directory, from the
 repository, or from where PYTHON* variables point. It must not import other modules of the chart.
 
-Arguments: the word of this container, the word for `builder`, the folder to fetch to, the bound of its size in bytes (0 for none), and then
-those of repo2docker. How far it is lies beside that folder: `fetching` is locked as long as this program runs, however
-it ends, and `fetched` is there once the repository is.
+Arguments: the word of this container, the word for `builder`, the folder to fetch to, the bound of its size in bytes
+(0 for none), and then those of repo2docker. How far it is lies beside that folder: `fetching` is locked as long as this
+program runs, however it ends, and `fetched` is there once the repository is.
 """
 
 import fcntl

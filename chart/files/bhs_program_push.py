@@ -251,10 +251,11 @@ def read_event(line: bytes) -> tuple[Json, Json, Json]:
         event = json.loads(line)
     except RecursionError as deep:
         raise ValueError("a line is nested too deeply") from deep
-    parts = (event, event.get("errorDetail") or {}, event.get("aux") or {}) if isinstance(event, dict) else (event,)
-    if not all(isinstance(part, dict) for part in parts):
-        raise ValueError(f"a line is not one of a push: {line[:200]!r}")
-    return parts[0], parts[1], parts[2]
+    if isinstance(event, dict):
+        error, aux = event.get("errorDetail") or {}, event.get("aux") or {}
+        if isinstance(error, dict) and isinstance(aux, dict):
+            return event, error, aux
+    raise ValueError(f"a line is not one of a push: {line[:200]!r}")
 
 
 def main(settings: Json) -> int:

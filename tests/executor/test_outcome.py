@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_the_engines_own_words_are_evidence() -> None:
         ['#7 ERROR: failed to calculate checksum: "/{}": not found\n'],
         ["ERROR: failed to solve: dockerfile parse error on line 1: unknown instruction: {}\n"],
         ["ERROR: failed to solve: x: failed to resolve source metadata for r.example/x: {}\n"],
-        ['ERROR: failed to solve: process "/bin/sh" did not complete successfully: unable to find user {}: no entries\n'],
+        ["ERROR: failed to solve: process failed: unable to find user {}: no matching entries in passwd file\n"],
         ["Traceback (most recent call last):\n{}\n"],
         ["   1 | >>> RUN {}\n"],
     ],
@@ -153,7 +154,8 @@ def crafted() -> list[str]:
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_no_pattern_takes_long_for_any_line(name: str) -> None:
-    slow = [line[:40] for line in crafted() if seconds(lambda line=line: PATTERNS[name].search(line)) > BUDGET_SECONDS]
+    search = PATTERNS[name].search
+    slow = [line[:40] for line in crafted() if seconds(partial(search, line)) > BUDGET_SECONDS]
     assert slow == []
 
 

@@ -589,7 +589,15 @@ def test_logins_are_listed_and_answered_to_known_questions_alone(fetched: Pod) -
     push = fetched.push()
     until(lambda: (fetched.handover / "login.sock").exists() and ask(fetched, b"list\n"), push)
     assert json.loads(ask(fetched, b"list\n")) == {"r.example:5000": "u", "t.example": "<token>"}
-    for question in (b"", b"get", b"get\n", b"erase r.example:5000\n", b"store\n", b"\xff\xfe\n", b"get " + b"x" * 99_999):
+    for question in (
+        b"",
+        b"get",
+        b"get\n",
+        b"erase r.example:5000\n",
+        b"store\n",
+        b"\xff\xfe\n",
+        b"get " + b"x" * 99_999,
+    ):
         assert b"s3cret" not in ask(fetched, question), question
     assert b"s3cret" in ask(fetched, b"get r.example:5000\n")
     (fetched.handover / "built").touch()

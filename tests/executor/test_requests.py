@@ -266,7 +266,7 @@ DONE, KILLED, FULL = ended(0), ended(137), ended(137, "OOMKilled")
     ids=["evicted", "shutdown", "deadline", "oom", "oom-while-fetching", "cannot-start", "killed", "without-a-word"],
 )
 def test_a_pod_that_is_ended_by_kubernetes(
-    setting: Setting, fetch: dict[str, Any], build: dict[str, Any], status: dict[str, str], code: str, text: str
+    setting: Setting, fetch: dict[str, Any], build: dict[str, Any], status: dict[str, Any], code: str, text: str
 ) -> None:
     with setting.build() as stream:
         pod, _ = setting.start()

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from bhs_confirm import name_and_tag
 from bhs_pod import words
-from contract.registries import PASSWORD, USER, Registry
 from contract.registries import MANIFEST as KIND
+from contract.registries import PASSWORD, USER, Registry
 from contract.service import until
 from contract.test_registry import registry  # noqa: F401 - a fixture
 from executor.api_server import RUNS, ended

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bhs_registry import RegistryUnknown
+from bhs_confirm import RegistryUnknown
 from binderhub.registry import DockerRegistry
 
 FOLDER = Path(os.environ["REGISTRY_FOLDER"])
