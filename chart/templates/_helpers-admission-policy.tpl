@@ -11,6 +11,11 @@
         {{- if eq .Values.buildPods.executor "upstream" }}
             {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
         {{- end }}
+        {{- range (.Values.config.KubernetesBuildExecutor | default dict).init_containers | default .Values.buildPods.initContainers }}
+            {{- if ne (.securityContext | default dict).allowPrivilegeEscalation false }}
+                {{- printf "admissionPolicy.enabled is true, and refuses build pods whose init container %s may gain privileges. Set securityContext.allowPrivilegeEscalation to false there, in buildPods.initContainers, or admissionPolicy.enabled to false." .name | fail }}
+            {{- end }}
+        {{- end }}
     {{- end }}
 {{- end }}
 
@@ -20,51 +25,75 @@
 {{- end }}
 
 {{- /*
-  What the values say of build pods, as JSON: env, volumes and initContainers as they are, and lists of names. Each can
-  be a trait in config.KubernetesBuildExecutor instead.
+  What the values say of build pods, as JSON: volumes, mounts and secretKeyRefs as they are, and names. Each can be a
+  trait in config.KubernetesBuildExecutor instead.
 */}}
 {{- define "binderhub-service.admission-policy.build-pods" -}}
     {{- $traits := .Values.config.KubernetesBuildExecutor | default dict }}
     {{- $old := .Values.config.BinderHub }}
     {{- $values := .Values.buildPods }}
-    {{- $initContainers := $traits.init_containers | default $values.initContainers | default list }}
     {{- $images := list ($traits.build_image | default $old.build_image) }}
-    {{- $secrets := list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret }}
     {{- $env := $traits.extra_env | default $values.extraEnv | default list }}
-    {{- range $initContainers }}
+    {{- $mounts := $traits.extra_volume_mounts | default $values.extraVolumeMounts | default list }}
+    {{- $secretsOfEnv := list }}
+    {{- range $traits.init_containers | default $values.initContainers }}
         {{- $images = append $images .image }}
         {{- $env = concat $env (.env | default list) }}
+        {{- $mounts = concat $mounts (.volumeMounts | default list) }}
         {{- range .envFrom }}
-            {{- $secrets = append $secrets (dig "secretRef" "name" "" .) }}
+            {{- $secretsOfEnv = append $secretsOfEnv (dig "secretRef" "name" "" .) }}
         {{- end }}
     {{- end }}
+    {{- $secretKeys := list }}
     {{- range $env }}
-        {{- $secrets = append $secrets (dig "valueFrom" "secretKeyRef" "name" "" .) }}
+        {{- $secretKeys = append $secretKeys (dig "valueFrom" "secretKeyRef" dict .) }}
+    {{- end }}
+    {{- $volumes := $traits.extra_volumes | default $values.extraVolumes | default list }}
+    {{- $volumeNames := list }}
+    {{- range $volumes }}
+        {{- $volumeNames = append $volumeNames .name }}
     {{- end }}
     {{- dict
-        "volumes" ($traits.extra_volumes | default $values.extraVolumes | default list)
+        "volumes" $volumes
+        "volumeNames" $volumeNames
+        "mounts" $mounts
         "images" (compact $images | uniq)
-        "secrets" (compact $secrets | uniq)
+        "pushSecrets" (list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret | compact | uniq)
+        "secretKeys" (compact $secretKeys)
+        "secretsOfEnv" (compact $secretsOfEnv | uniq)
         "pullSecrets" ($traits.image_pull_secrets | default $values.imagePullSecrets | default list)
         "serviceAccounts" (compact (list "default" ($traits.service_account_name | default $values.serviceAccountName)) | uniq)
+        "priorityClass" ($traits.priority_class_name | default $values.priorityClassName | default "")
         "namespace" ($traits.namespace | default $old.build_namespace | default (include "binderhub-service.build-pods.namespace" .))
         | toJson
     }}
 {{- end }}
 
-{{- /* That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. */}}
+{{- /*
+  That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. The API server
+  leaves fields out that are false, zero or empty.
+*/}}
 {{- define "binderhub-service.admission-policy.matches" -}}
     {{- $path := first . }}
     {{- $value := last . }}
     {{- $conditions := list }}
     {{- if kindIs "map" $value }}
         {{- range $key, $below := $value }}
+            {{- $has := printf "%s in %s" (toJson $key) $path }}
+            {{- $place := printf "%s[%s]" $path (toJson $key) }}
             {{- if regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $key }}
-                {{- $conditions = append $conditions (printf "has(%s.%s)" $path $key) }}
-                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s.%s" $path $key) $below)) }}
+                {{- $place = printf "%s.%s" $path $key }}
+                {{- $has = printf "has(%s)" $place }}
+            {{- end }}
+            {{- $same := include "binderhub-service.admission-policy.matches" (list $place $below) }}
+            {{- if has $below (list false 0.0 "" list) }}
+                {{- $conditions = append $conditions (printf "(!%s || %s)" $has $same) }}
             {{- else }}
-                {{- $conditions = append $conditions (printf "%s in %s" (toJson $key) $path) }}
-                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%s]" $path (toJson $key)) $below)) }}
+                {{- $conditions = concat $conditions (list $has $same) }}
+            {{- end }}
+            {{- if has $key (list "volumeAttributes" "options") }}
+                {{- /* Of a driver's settings none is to be added. */}}
+                {{- $conditions = append $conditions (printf "size(%s) == %d" $place (len $below)) }}
             {{- end }}
         {{- end }}
     {{- else if kindIs "slice" $value }}
@@ -78,11 +107,32 @@
     {{- compact $conditions | join " && " }}
 {{- end }}
 
-{{- /* Whether a volume is one of those that the values name, in CEL; takes these. */}}
-{{- define "binderhub-service.admission-policy.extra-volume" -}}
+{{- /* Whether an object matches one of several values, in CEL. Takes a list: the object's expression, and the values. */}}
+{{- define "binderhub-service.admission-policy.any" -}}
     {{- $any := list }}
-    {{- range . }}
-        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list "v" .))) }}
+    {{- range last . }}
+        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list (first $) .))) }}
+    {{- end }}
+    {{- $any | join " || " | default "false" }}
+{{- end }}
+
+{{- /*
+  Whether a volume is one of those that the values name, in CEL; takes these. It has no second source, and its source
+  none of the fields with which a driver reads a Secret or something else than the values say.
+*/}}
+{{- define "binderhub-service.admission-policy.extra-volume" -}}
+    {{- $of := dict "csi" (list "nodePublishSecretRef" "volumeAttributes") "flexVolume" (list "options" "secretRef") "iscsi" (list "secretRef") }}
+    {{- $any := list }}
+    {{- range $volume := . }}
+        {{- range $kind, $source := omit $volume "name" }}
+            {{- $conditions := list (include "binderhub-service.admission-policy.matches" (list "v" $volume)) }}
+            {{- range dig $kind list $of }}
+                {{- if not (hasKey $source .) }}
+                    {{- $conditions = append $conditions (printf "!has(v.%s.%s)" $kind .) }}
+                {{- end }}
+            {{- end }}
+            {{- $any = append $any (printf "(%s)" (join " && " $conditions)) }}
+        {{- end }}
     {{- end }}
     {{- $any | join " || " | default "false" }}
 {{- end }}
