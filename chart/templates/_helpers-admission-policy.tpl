@@ -48,10 +48,14 @@
     {{- range $env }}
         {{- $secretKeys = append $secretKeys (dig "valueFrom" "secretKeyRef" dict .) }}
     {{- end }}
-    {{- $volumes := $traits.extra_volumes | default $values.extraVolumes | default list }}
+    {{- $volumes := list }}
     {{- $volumeNames := list }}
-    {{- range $volumes }}
+    {{- range $traits.extra_volumes | default $values.extraVolumes }}
         {{- $volumeNames = append $volumeNames .name }}
+        {{- /* Without a source it is an emptyDir; its name alone would match every source. */}}
+        {{- if gt (len .) 1 }}
+            {{- $volumes = append $volumes . }}
+        {{- end }}
     {{- end }}
     {{- dict
         "volumes" $volumes
@@ -71,12 +75,19 @@
 
 {{- /*
   That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. The API server
-  leaves fields out that are false, zero or empty.
+  leaves fields out that are false, zero or empty. An object may have more fields than the value, but not those with
+  which a volume reads a Secret, another claim, or something else than the value says.
 */}}
 {{- define "binderhub-service.admission-policy.matches" -}}
     {{- $path := first . }}
     {{- $value := last . }}
     {{- $conditions := list }}
+    {{- $closed := dict
+        "csi" (list "nodePublishSecretRef" "volumeAttributes")
+        "flexVolume" (list "options" "secretRef")
+        "iscsi" (list "secretRef")
+        "spec" (list "dataSource" "dataSourceRef")
+    }}
     {{- if kindIs "map" $value }}
         {{- range $key, $below := $value }}
             {{- $has := printf "%s in %s" (toJson $key) $path }}
@@ -92,8 +103,12 @@
                 {{- $conditions = concat $conditions (list $has $same) }}
             {{- end }}
             {{- if has $key (list "volumeAttributes" "options") }}
-                {{- /* Of a driver's settings none is to be added. */}}
                 {{- $conditions = append $conditions (printf "size(%s) == %d" $place (len $below)) }}
+            {{- end }}
+            {{- range dig $key list $closed }}
+                {{- if not (hasKey $below .) }}
+                    {{- $conditions = append $conditions (printf "!has(%s.%s)" $place .) }}
+                {{- end }}
             {{- end }}
         {{- end }}
     {{- else if kindIs "slice" $value }}
@@ -101,6 +116,9 @@
         {{- range $index, $below := $value }}
             {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%d]" $path $index) $below)) }}
         {{- end }}
+    {{- else if hasSuffix ".storage" $path }}
+        {{- /* The API server writes 1024Mi as 1Gi. */}}
+        {{- $conditions = append $conditions (printf "quantity(string(%s)).compareTo(quantity(%s)) == 0" $path (toString $value | toJson)) }}
     {{- else }}
         {{- $conditions = append $conditions (printf "%s == %s" $path (toJson $value)) }}
     {{- end }}
@@ -112,27 +130,6 @@
     {{- $any := list }}
     {{- range last . }}
         {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list (first $) .))) }}
-    {{- end }}
-    {{- $any | join " || " | default "false" }}
-{{- end }}
-
-{{- /*
-  Whether a volume is one of those that the values name, in CEL; takes these. It has no second source, and its source
-  none of the fields with which a driver reads a Secret or something else than the values say.
-*/}}
-{{- define "binderhub-service.admission-policy.extra-volume" -}}
-    {{- $of := dict "csi" (list "nodePublishSecretRef" "volumeAttributes") "flexVolume" (list "options" "secretRef") "iscsi" (list "secretRef") }}
-    {{- $any := list }}
-    {{- range $volume := . }}
-        {{- range $kind, $source := omit $volume "name" }}
-            {{- $conditions := list (include "binderhub-service.admission-policy.matches" (list "v" $volume)) }}
-            {{- range dig $kind list $of }}
-                {{- if not (hasKey $source .) }}
-                    {{- $conditions = append $conditions (printf "!has(v.%s.%s)" $kind .) }}
-                {{- end }}
-            {{- end }}
-            {{- $any = append $any (printf "(%s)" (join " && " $conditions)) }}
-        {{- end }}
     {{- end }}
     {{- $any | join " || " | default "false" }}
 {{- end }}

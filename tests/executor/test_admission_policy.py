@@ -20,6 +20,7 @@ from values.rendering import ANONYMOUS, Chart, Objects
 ACCOUNT = "binderhub"
 IMAGE = "quay.io/r2d:1"
 LOGIN = {"registry": "r", "username": "u", "password": "p"}
+CLAIM: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}
 VALUES: dict[str, Any] = {
     "admissionPolicy": {"enabled": True},
     "config": {"KubernetesBuildExecutor": {"build_image": IMAGE}},
@@ -36,6 +37,7 @@ VALUES: dict[str, Any] = {
             {"name": "on-node", "hostPath": {"path": "/srv/mirror"}},
             {"name": "of-driver", "csi": {"driver": "d.example.org", "volumeAttributes": {"a.b/c": "d", "e": "1"}}},
             {"name": "of-server", "nfs": {"server": "nfs.example.org", "path": "/data", "readOnly": False}},
+            {"name": "of-claim", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}},
             {"name": "of-nothing"},
         ],
         "extraVolumeMounts": [
@@ -174,7 +176,13 @@ def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
         {"registry_credentials": LOGIN},
         {"authorities": "build-pods-authorities"},
         {"push_secret": ""},
-        {"spec": {"priorityClassName": "builds"}, "extra_env": [], "extra_volumes": [], "extra_mounts": [], "init_containers": []},
+        {
+            "spec": {"priorityClassName": "builds"},
+            "extra_env": [],
+            "extra_volumes": [],
+            "extra_mounts": [],
+            "init_containers": [],
+        },
     ],
     ids=["login of this build", "authorities", "no push", "no extras"],
 )
@@ -319,6 +327,17 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
     ),
     "another Secret for a known driver": (
         replaced("of-driver", csi={**DRIVER, "nodePublishSecretRef": {"name": "hub"}}),
+        VOLUMES,
+    ),
+    "a copy of another claim": (
+        replaced(
+            "of-claim",
+            ephemeral={
+                "volumeClaimTemplate": {
+                    "spec": {**CLAIM, "dataSource": {"kind": "PersistentVolumeClaim", "name": "hub-db-dir"}}
+                }
+            },
+        ),
         VOLUMES,
     ),
     "a source for a volume without one": (replaced("of-nothing", hostPath={"path": "/"}), VOLUMES),
