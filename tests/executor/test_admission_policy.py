@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bhs_engine_docker import Docker
-from bhs_pod import Wanted, lock_name, manifest, owner, secret
+from bhs_pod import SECRET_ANNOTATION, Wanted, lock_name, manifest, owner, secret
 from bhs_programs import BUILD
 from contract.service import until
 from executor.api_server import ApiServer, Namespace
@@ -188,6 +188,16 @@ def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
 )
 def test_a_pod_of_other_settings_is_made(builds: Builds, changes: Json) -> None:
     assert builds.refusal("pods", builds.pod(**changes)) == ""
+
+
+def test_the_pod_of_a_later_attempt_is_made(builds: Builds) -> None:
+    pod = copy.deepcopy(builds.pod())
+    name = pod["metadata"]["name"]
+    pod["metadata"]["name"] = f"{name}-9"
+    (mine,) = (one["secret"] for one in pod["spec"]["volumes"] if one["name"] == "git-credential")
+    mine["secretName"] = pod["metadata"]["annotations"][SECRET_ANNOTATION] = f"{name}-9-0123abcd"
+    assert builds.refusal("pods", pod) == ""
+    assert builds.refusal("secrets", builds.secret(pod)) == ""
 
 
 def test_hardened_containers_are_made(builds: Builds) -> None:
@@ -384,6 +394,10 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "the host's processes of Windows": (
         spec(hostNetwork=True, securityContext={"windowsOptions": {"hostProcess": True}}),
         HOST,
+    ),
+    "all of /proc": (
+        lambda pod: (spec(hostUsers=False)(pod), security(procMount="Unmasked")(pod)),
+        CONFINED,
     ),
     "a higher priority": (spec(priorityClassName="system-node-critical"), PRIORITY),
     "no priority": (spec(priorityClassName=None), PRIORITY),
