@@ -10,6 +10,7 @@ LOGIN_IN_ADDRESS = (
 MALFORMED_ADDRESS = (
     "The repository's address is malformed. Give it as https://HOST/PATH, without spaces or backslashes."
 )
+MALFORMED_REF = "The ref begins with a hyphen, as options of Git do. Ask for a branch, a tag or a commit."
 
 # https://git-scm.com/docs/git-credential#IOFMT
 CREDENTIAL_KEYS = (
@@ -34,18 +35,23 @@ MALFORMED_CREDENTIALS = (
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE)
-_SCP = re.compile(r"([^/@]+)@([^/]+?):")
+_SCP = re.compile(r"([^/@]+)@([^/-][^/]*?):")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _CREDENTIAL = re.compile(f"(?:{'|'.join(CREDENTIAL_KEYS)})=[^\\x00-\\x1f\\x7f]*")
 
 
-def check(url: str) -> str:
+def check(url: str, ref: str) -> str:
     """The address, its scheme in lower case. Raises ValueError with a sentence that does not repeat any of it.
 
     Clients disagree on addresses with backslashes, tabs or percent signs before the path, so these are refused. A
-    user's name is no login where the scheme is ssh, whose key belongs to the administrator.
+    user's name is no login where the scheme is ssh, whose key belongs to the administrator. Neither address nor ref,
+    user nor host begins as an option does: git and ssh may get each as an argument.
     """
+    if ref.startswith("-"):
+        raise ValueError(MALFORMED_REF)
+    if url.startswith("-"):
+        raise ValueError(MALFORMED_ADDRESS)
     found = _ADDRESS.fullmatch(url)
     if not found:
         scp = _SCP.match(url)
@@ -55,7 +61,7 @@ def check(url: str) -> str:
     scheme, authority, path = found.groups()
     # NFKC, since clients turn characters such as U+FF20 into @.
     user, at, host = unicodedata.normalize("NFKC", authority).replace("%40", "@").rpartition("@")
-    if at and (scheme.lower() not in ("ssh", "git+ssh", "ssh+git") or ":" in user or "%" in user):
+    if at and (scheme.lower() not in ("ssh", "git+ssh", "ssh+git") or re.search("^-|[:%]", user)):
         raise ValueError(LOGIN_IN_ADDRESS)
     if not authority and scheme.lower() not in ("http", "https") and not _FORBIDDEN.search(url):
         return f"{scheme.lower()}://{path}"  # file:///…, where an administrator allows that
@@ -66,7 +72,8 @@ def check(url: str) -> str:
 
 
 def _is_host(host: str) -> bool:
-    return host.startswith("[") or all(character.isalnum() or character in "-._" for character in host)
+    plain = all(character.isalnum() or character in "-._" for character in host)
+    return host.startswith("[") or (plain and not host.startswith("-"))
 
 
 def host(url: str) -> str:

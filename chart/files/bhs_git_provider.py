@@ -61,7 +61,7 @@ class ServiceGitRepoProvider(GitRepoProvider):
         quoted, slash, ref = str(kwargs.get("spec", "")).partition("/")
         if not slash or not ref:
             raise ValueError("The request names no ref. Ask for git/QUOTED_URL/REF, for example git/…/HEAD.")
-        address = bhs_git_address.check(unquote(quoted))
+        address = bhs_git_address.check(unquote(quoted), ref)
         try:
             super().__init__(*args, **kwargs)
         except TraitError:

@@ -11,6 +11,11 @@
         {{- if eq .Values.buildPods.executor "upstream" }}
             {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
         {{- end }}
+        {{- range (.Values.config.KubernetesBuildExecutor | default dict).init_containers | default .Values.buildPods.initContainers }}
+            {{- if ne (.securityContext | default dict).allowPrivilegeEscalation false }}
+                {{- printf "admissionPolicy.enabled is true, and refuses build pods whose init container %s may gain privileges. Set securityContext.allowPrivilegeEscalation to false there, in buildPods.initContainers, or admissionPolicy.enabled to false." .name | fail }}
+            {{- end }}
+        {{- end }}
     {{- end }}
 {{- end }}
 
@@ -20,51 +25,90 @@
 {{- end }}
 
 {{- /*
-  What the values say of build pods, as JSON: env, volumes and initContainers as they are, and lists of names. Each can
-  be a trait in config.KubernetesBuildExecutor instead.
+  What the values say of build pods, as JSON: volumes, mounts and secretKeyRefs as they are, and names. Each can be a
+  trait in config.KubernetesBuildExecutor instead.
 */}}
 {{- define "binderhub-service.admission-policy.build-pods" -}}
     {{- $traits := .Values.config.KubernetesBuildExecutor | default dict }}
     {{- $old := .Values.config.BinderHub }}
     {{- $values := .Values.buildPods }}
-    {{- $initContainers := $traits.init_containers | default $values.initContainers | default list }}
     {{- $images := list ($traits.build_image | default $old.build_image) }}
-    {{- $secrets := list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret }}
     {{- $env := $traits.extra_env | default $values.extraEnv | default list }}
-    {{- range $initContainers }}
+    {{- $mounts := $traits.extra_volume_mounts | default $values.extraVolumeMounts | default list }}
+    {{- $secretsOfEnv := list }}
+    {{- range $traits.init_containers | default $values.initContainers }}
         {{- $images = append $images .image }}
         {{- $env = concat $env (.env | default list) }}
+        {{- $mounts = concat $mounts (.volumeMounts | default list) }}
         {{- range .envFrom }}
-            {{- $secrets = append $secrets (dig "secretRef" "name" "" .) }}
+            {{- $secretsOfEnv = append $secretsOfEnv (dig "secretRef" "name" "" .) }}
         {{- end }}
     {{- end }}
+    {{- $secretKeys := list }}
     {{- range $env }}
-        {{- $secrets = append $secrets (dig "valueFrom" "secretKeyRef" "name" "" .) }}
+        {{- $secretKeys = append $secretKeys (dig "valueFrom" "secretKeyRef" dict .) }}
+    {{- end }}
+    {{- $volumes := list }}
+    {{- $volumeNames := list }}
+    {{- range $traits.extra_volumes | default $values.extraVolumes }}
+        {{- $volumeNames = append $volumeNames .name }}
+        {{- /* Without a source it is an emptyDir; its name alone would match every source. */}}
+        {{- if gt (len .) 1 }}
+            {{- $volumes = append $volumes . }}
+        {{- end }}
     {{- end }}
     {{- dict
-        "volumes" ($traits.extra_volumes | default $values.extraVolumes | default list)
+        "volumes" $volumes
+        "volumeNames" $volumeNames
+        "mounts" $mounts
         "images" (compact $images | uniq)
-        "secrets" (compact $secrets | uniq)
+        "pushSecrets" (list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret | compact | uniq)
+        "secretKeys" (compact $secretKeys)
+        "secretsOfEnv" (compact $secretsOfEnv | uniq)
         "pullSecrets" ($traits.image_pull_secrets | default $values.imagePullSecrets | default list)
         "serviceAccounts" (compact (list "default" ($traits.service_account_name | default $values.serviceAccountName)) | uniq)
+        "priorityClass" ($traits.priority_class_name | default $values.priorityClassName | default "")
         "namespace" ($traits.namespace | default $old.build_namespace | default (include "binderhub-service.build-pods.namespace" .))
         | toJson
     }}
 {{- end }}
 
-{{- /* That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. */}}
+{{- /*
+  That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. The API server
+  leaves fields out that are false, zero or empty. An object may have more fields than the value, but not those with
+  which a volume reads a Secret, another claim, or something else than the value says.
+*/}}
 {{- define "binderhub-service.admission-policy.matches" -}}
     {{- $path := first . }}
     {{- $value := last . }}
     {{- $conditions := list }}
+    {{- $closed := dict
+        "csi" (list "nodePublishSecretRef" "volumeAttributes")
+        "flexVolume" (list "options" "secretRef")
+        "iscsi" (list "secretRef")
+        "spec" (list "dataSource" "dataSourceRef")
+    }}
     {{- if kindIs "map" $value }}
         {{- range $key, $below := $value }}
+            {{- $has := printf "%s in %s" (toJson $key) $path }}
+            {{- $place := printf "%s[%s]" $path (toJson $key) }}
             {{- if regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $key }}
-                {{- $conditions = append $conditions (printf "has(%s.%s)" $path $key) }}
-                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s.%s" $path $key) $below)) }}
+                {{- $place = printf "%s.%s" $path $key }}
+                {{- $has = printf "has(%s)" $place }}
+            {{- end }}
+            {{- $same := include "binderhub-service.admission-policy.matches" (list $place $below) }}
+            {{- if has $below (list false 0.0 "" list) }}
+                {{- $conditions = append $conditions (printf "(!%s || %s)" $has $same) }}
             {{- else }}
-                {{- $conditions = append $conditions (printf "%s in %s" (toJson $key) $path) }}
-                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%s]" $path (toJson $key)) $below)) }}
+                {{- $conditions = concat $conditions (list $has $same) }}
+            {{- end }}
+            {{- if has $key (list "volumeAttributes" "options") }}
+                {{- $conditions = append $conditions (printf "size(%s) == %d" $place (len $below)) }}
+            {{- end }}
+            {{- range dig $key list $closed }}
+                {{- if not (hasKey $below .) }}
+                    {{- $conditions = append $conditions (printf "!has(%s.%s)" $place .) }}
+                {{- end }}
             {{- end }}
         {{- end }}
     {{- else if kindIs "slice" $value }}
@@ -72,17 +116,20 @@
         {{- range $index, $below := $value }}
             {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%d]" $path $index) $below)) }}
         {{- end }}
+    {{- else if hasSuffix ".storage" $path }}
+        {{- /* The API server writes 1024Mi as 1Gi. */}}
+        {{- $conditions = append $conditions (printf "quantity(string(%s)).compareTo(quantity(%s)) == 0" $path (toString $value | toJson)) }}
     {{- else }}
         {{- $conditions = append $conditions (printf "%s == %s" $path (toJson $value)) }}
     {{- end }}
     {{- compact $conditions | join " && " }}
 {{- end }}
 
-{{- /* Whether a volume is one of those that the values name, in CEL; takes these. */}}
-{{- define "binderhub-service.admission-policy.extra-volume" -}}
+{{- /* Whether an object matches one of several values, in CEL. Takes a list: the object's expression, and the values. */}}
+{{- define "binderhub-service.admission-policy.any" -}}
     {{- $any := list }}
-    {{- range . }}
-        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list "v" .))) }}
+    {{- range last . }}
+        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list (first $) .))) }}
     {{- end }}
     {{- $any | join " || " | default "false" }}
 {{- end }}

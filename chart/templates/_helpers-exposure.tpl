@@ -36,8 +36,12 @@
         {{- $open = or $open (has (toString . | trim) (list "http" (toString $.Values.config.BinderHub.port))) }}
     {{- end }}
     {{- range $policy.ingress }}
-        {{- /* A rule without peers is for everybody. */}}
-        {{- $open = or $open (not (get . "from")) }}
+        {{- /* A rule without peers is for everybody, and so is a block of all addresses. */}}
+        {{- $peers := (. | default dict).from }}
+        {{- $open = or $open (not $peers) }}
+        {{- range $peers }}
+            {{- $open = or $open (hasSuffix "/0" (dig "ipBlock" "cidr" "" .)) }}
+        {{- end }}
     {{- end }}
     {{- if and .Values.networkPolicy.enabled $policy.enabled (not $open) }}true{{ end }}
 {{- end }}

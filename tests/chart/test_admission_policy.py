@@ -60,13 +60,19 @@ def test_it_is_for_the_account_that_binderhub_has(chart: Chart, values: dict[str
         assert condition["expression"] == f'request.userInfo.username == "system:serviceaccount:ns1:{account}"'
 
 
+FIRST: dict[str, Any] = {
+    "name": "a",
+    "image": "i:1",
+    "envFrom": [{"secretRef": {"name": "s3"}}],
+    "securityContext": {"allowPrivilegeEscalation": False},
+}
 # Values, the same as traits, and what the policy then names.
 NAMED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "namespace": ({"namespace": "builds"}, {"namespace": "builds"}, ['== "builds"']),
     "secrets in variables": (
         {"extraEnv": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "k"}}}]},
         {"extra_env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "k"}}}]},
-        ['"s1"'],
+        ['e.valueFrom.secretKeyRef.name == "s1"', 'e.valueFrom.secretKeyRef.key == "k"'],
     ),
     "volumes": (
         {"extraVolumes": [{"name": "v", "secret": {"secretName": "s2"}}]},
@@ -74,9 +80,19 @@ NAMED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         ['v.secret.secretName == "s2"'],
     ),
     "init containers": (
-        {"initContainers": [{"name": "a", "image": "i:1", "envFrom": [{"secretRef": {"name": "s3"}}]}]},
-        {"init_containers": [{"name": "a", "image": "i:1", "envFrom": [{"secretRef": {"name": "s3"}}]}]},
+        {"initContainers": [FIRST]},
+        {"init_containers": [FIRST]},
         ['"i:1"', '"s3"'],
+    ),
+    "mounts": (
+        {"extraVolumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": True}]},
+        {"extra_volume_mounts": [{"name": "v", "mountPath": "/v", "readOnly": True}]},
+        ['m.mountPath == "/v" && has(m.name) && m.name == "v" && has(m.readOnly) && m.readOnly == true'],
+    ),
+    "priority class": (
+        {"priorityClassName": "high"},
+        {"priority_class_name": "high"},
+        ['object.spec.?priorityClassName.orValue("") == "high"'],
     ),
     "pull secrets": ({"imagePullSecrets": ["s4"]}, {"image_pull_secrets": ["s4"]}, ['in ["s4"]']),
     "service account": ({"serviceAccountName": "b"}, {"service_account_name": "b"}, ['["default","b",""]']),
@@ -115,3 +131,19 @@ def test_an_older_kubernetes_is_refused(helm: Path, version: str, refused: bool)
 def test_upstreams_build_pods_are_refused(chart: Chart) -> None:
     with pytest.raises(Problem, match="have no label that says whose they are"):
         chart.render({**ON, "buildPods": {"executor": "upstream"}})
+
+
+@pytest.mark.parametrize("context", [None, {}, {"allowPrivilegeEscalation": True}, {"runAsUser": 1}])
+@pytest.mark.parametrize("trait", [False, True], ids=["value", "trait"])
+def test_init_containers_that_it_would_refuse_are_refused(chart: Chart, context: Any, trait: bool) -> None:
+    containers = [FIRST, {**FIRST, "name": "b", "securityContext": context}]
+    values: dict[str, Any] = {"buildPods": {"initContainers": containers}}
+    if trait:
+        values = {"config": {"KubernetesBuildExecutor": {"init_containers": containers}}}
+    with pytest.raises(Problem, match=r"init container b may gain privileges\. Set securityContext\."):
+        chart.render({**ON, **values})
+    assert chart.render(values).names() == chart.render().names()
+
+
+def test_without_a_priority_class_none_may_be_set(chart: Chart) -> None:
+    assert 'object.spec.?priorityClassName.orValue("") == ""' in expressions(chart.render(ON))

@@ -56,10 +56,14 @@ def test_each_of_the_values_says_who_may_build(bare: Chart, guarded: dict[str, A
     assert ("Deployment", "binderhub") in bare.render(guarded).names()
 
 
-@pytest.mark.parametrize("value", [None, False, "", 0])
-@pytest.mark.parametrize("trait", ["auth_enabled"])
-def test_a_value_that_turns_it_off_says_nothing(helm: Path, trait: str, value: object) -> None:
-    assert UNSAID in refusal(helm, {"hub": {"enabled": False}, "config": {"BinderHub": {trait: value}}})
+@pytest.mark.parametrize("value", [None, False])
+def test_a_value_that_turns_it_off_says_nothing(helm: Path, value: object) -> None:
+    assert UNSAID in refusal(helm, {"hub": {"enabled": False}, "config": {"BinderHub": {"auth_enabled": value}}})
+
+
+@pytest.mark.parametrize("value", ["false", "true", "", 0, 1, {}])
+def test_what_is_no_truth_value_is_refused(helm: Path, value: object) -> None:
+    assert "/config/BinderHub/auth_enabled" in refusal(helm, {"config": {"BinderHub": {"auth_enabled": value}}})
 
 
 @pytest.mark.parametrize("port", ["http", 8585])
@@ -67,6 +71,33 @@ def test_a_policy_that_opens_the_port_to_everybody_is_not_enough(helm: Path, por
     policy = {"enabled": True, "allowedIngressPorts": [port]}
     assert UNSAID in refusal(helm, {"networkPolicy": {"binderhub": policy}})
     assert refusal(helm, {"networkPolicy": {"binderhub": {**policy, "allowedIngressPorts": [9000]}}}) == ""
+
+
+PROXY = {"podSelector": {"matchLabels": {"app": "proxy"}}}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        None,
+        {"from": []},
+        {"from": None},
+        {"ports": [{"port": "http"}]},
+        {"from": [PROXY, {"ipBlock": {"cidr": "0.0.0.0/0"}}]},
+        {"from": [{"ipBlock": {"cidr": "::/0", "except": ["fc00::/7"]}}]},
+    ],
+    ids=str,
+)
+def test_a_rule_that_is_for_everybody_is_not_enough(helm: Path, bare: Chart, rule: dict[str, Any] | None) -> None:
+    policy = {"enabled": True, "ingress": [{"from": [PROXY]}, rule]}
+    assert UNSAID in refusal(helm, {"networkPolicy": {"binderhub": policy}})
+    assert bare.render({"networkPolicy": {"binderhub": policy}, "allowAnonymous": True}).names()
+
+
+def test_a_rule_that_names_clients_is_enough(helm: Path) -> None:
+    rules = [{"from": [PROXY]}, {"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
+    assert refusal(helm, {"networkPolicy": {"binderhub": {"enabled": True, "ingress": rules}}}) == ""
 
 
 @pytest.mark.parametrize("upgrade", [False, True], ids=["installation", "upgrade"])

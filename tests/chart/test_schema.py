@@ -18,7 +18,7 @@ SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.yaml").read_text
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
 # Described, but without a default, since not being set says something.
-WITHOUT_DEFAULT = {"enabled", "service.nodePort", "config.BinderHub.use_registry"}
+WITHOUT_DEFAULT = {"enabled", "service.nodePort", "config.BinderHub.auth_enabled", "config.BinderHub.use_registry"}
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +141,7 @@ def test_an_unknown_key_is_refused_at_every_level(chart: Chart, path: str) -> No
         ({"dockerApi": {"extraArg": []}}, "extraArg"),
         ({"config": {"binderHub": {}}}, "binderHub"),
         ({"config": {"BinderHub": {"port": "http"}}}, "port"),
+        ({"config": {"BinderHub": {"auth_enabled": "false"}}}, "auth_enabled"),
         ({"extraConfig": {"a": ["b"]}}, "a"),
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
     ],

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from bhs_engine_docker import Docker
-from bhs_pod import Wanted, lock_name, manifest, owner, secret
+from bhs_pod import SECRET_ANNOTATION, Wanted, lock_name, manifest, owner, secret
+from bhs_programs import BUILD
 from contract.service import until
 from executor.api_server import ApiServer, Namespace
 from lab import tools
@@ -19,12 +20,14 @@ from values.rendering import ANONYMOUS, Chart, Objects
 ACCOUNT = "binderhub"
 IMAGE = "quay.io/r2d:1"
 LOGIN = {"registry": "r", "username": "u", "password": "p"}
+CLAIM: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}
 VALUES: dict[str, Any] = {
     "admissionPolicy": {"enabled": True},
     "config": {"KubernetesBuildExecutor": {"build_image": IMAGE}},
     "buildPods": {
         "serviceAccountName": "builder",
         "imagePullSecrets": ["pull"],
+        "priorityClassName": "builds",
         "extraEnv": [
             {"name": "PLAIN", "value": "a"},
             {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "of-env", "key": "k"}}},
@@ -33,13 +36,32 @@ VALUES: dict[str, Any] = {
             {"name": "in-secret", "secret": {"secretName": "of-volumes", "items": [{"key": "a.b", "path": "c"}]}},
             {"name": "on-node", "hostPath": {"path": "/srv/mirror"}},
             {"name": "of-driver", "csi": {"driver": "d.example.org", "volumeAttributes": {"a.b/c": "d", "e": "1"}}},
+            {"name": "of-server", "nfs": {"server": "nfs.example.org", "path": "/data", "readOnly": False}},
+            {"name": "of-claim", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}},
+            {"name": "of-nothing"},
         ],
-        "extraVolumeMounts": [{"name": "on-node", "mountPath": "/mirror"}],
+        "extraVolumeMounts": [
+            {"name": "on-node", "mountPath": "/mirror", "readOnly": True},
+            {"name": "of-driver", "mountPath": "/driver", "subPath": "a", "readOnly": False},
+        ],
         "initContainers": [
-            {"name": "first", "image": "quay.io/first:1", "envFrom": [{"secretRef": {"name": "of-first"}}]}
+            {
+                "name": "first",
+                "image": "quay.io/first:1",
+                "envFrom": [{"secretRef": {"name": "of-first"}}],
+                "volumeMounts": [{"name": "in-secret", "mountPath": "/secret"}],
+                "securityContext": {"allowPrivilegeEscalation": False},
+            }
         ],
     },
 }
+SPEC: dict[str, Any] = {
+    "serviceAccountName": "builder",
+    "imagePullSecrets": [{"name": "pull"}],
+    "priorityClassName": "builds",
+    "activeDeadlineSeconds": 60,
+}
+PRIORITIES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 Json = dict[str, Any]
 
@@ -71,7 +93,7 @@ class Builds:
             extra_mounts=build["extraVolumeMounts"],
             init_containers=build["initContainers"],
             labels={"team": "a"},
-            spec={"serviceAccountName": "builder", "imagePullSecrets": [{"name": "pull"}], "activeDeadlineSeconds": 60},
+            spec=SPEC,
         )
         return dataclasses.replace(given, **changes)
 
@@ -121,7 +143,8 @@ def builds(server: ApiServer) -> Iterator[Builds]:
         dataclasses.replace(server, token=token["status"]["token"]),
         chart.render(values, namespace=of_binderhub.name),
     )
-    made = []
+    server.request("POST", PRIORITIES, {"metadata": {"name": "builds"}, "value": 1})
+    made = [f"{PRIORITIES}/builds"]
     for one in found.objects:
         if one["kind"].startswith("ValidatingAdmissionPolicy"):
             kind = (
@@ -130,7 +153,7 @@ def builds(server: ApiServer) -> Iterator[Builds]:
             path = f"/apis/admissionregistration.k8s.io/v1/{kind}"
             server.request("POST", path, one)
             made.append(f"{path}/{one['metadata']['name']}")
-    assert len(made) == 4
+    assert len(made) == 5
     nobodys = {"metadata": {"name": "other"}, "type": "Opaque"}
     until(lambda: found.refusal("secrets", nobodys), "the policy of Secrets to hold")
     stranger = {"metadata": {"name": "other"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
@@ -153,7 +176,13 @@ def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
         {"registry_credentials": LOGIN},
         {"authorities": "build-pods-authorities"},
         {"push_secret": ""},
-        {"spec": {}, "extra_env": [], "extra_volumes": [], "extra_mounts": [], "init_containers": []},
+        {
+            "spec": {"priorityClassName": "builds"},
+            "extra_env": [],
+            "extra_volumes": [],
+            "extra_mounts": [],
+            "init_containers": [],
+        },
     ],
     ids=["login of this build", "authorities", "no push", "no extras"],
 )
@@ -161,17 +190,27 @@ def test_a_pod_of_other_settings_is_made(builds: Builds, changes: Json) -> None:
     assert builds.refusal("pods", builds.pod(**changes)) == ""
 
 
+def test_the_pod_of_a_later_attempt_is_made(builds: Builds) -> None:
+    pod = copy.deepcopy(builds.pod())
+    name = pod["metadata"]["name"]
+    pod["metadata"]["name"] = f"{name}-9"
+    (mine,) = (one["secret"] for one in pod["spec"]["volumes"] if one["name"] == "git-credential")
+    mine["secretName"] = pod["metadata"]["annotations"][SECRET_ANNOTATION] = f"{name}-9-0123abcd"
+    assert builds.refusal("pods", pod) == ""
+    assert builds.refusal("secrets", builds.secret(pod)) == ""
+
+
 def test_hardened_containers_are_made(builds: Builds) -> None:
     pod = builds.pod(ref="3" * 40)
-    hard = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    for container in pod["spec"]["containers"]:
-        container["securityContext"] = hard
-    pod["spec"]["containers"].append({"name": "push", "image": IMAGE, "securityContext": hard})
+    for container in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+        container["securityContext"] = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "appArmorProfile": {"type": "RuntimeDefault"},
+        }
     assert builds.refusal("pods", pod) == ""
 
 
@@ -200,8 +239,13 @@ def security(**changes: Any) -> Callable[[Json], None]:
     return lambda pod: pod["spec"]["containers"][-1]["securityContext"].update(changes)
 
 
+def init(**changes: Any) -> Callable[[Json], None]:
+    """Change the init container."""
+    return lambda pod: pod["spec"]["initContainers"][0].update(changes)
+
+
 def spec(**changes: Any) -> Callable[[Json], None]:
-    """Change the pod's spec."""
+    """Change the pod's spec; what is None counts as left out."""
     return lambda pod: pod["spec"].update(changes)
 
 
@@ -227,20 +271,38 @@ def replaced(name: str, **source: Any) -> Callable[[Json], None]:
     return change
 
 
-def socket_writable(pod: Json) -> None:
-    (mount,) = (
-        mount for one in pod["spec"]["containers"] for mount in one["volumeMounts"] if mount["name"] == "docker-api"
-    )
-    del mount["readOnly"]
+def mounted(name: str, **changes: Any) -> Callable[[Json], None]:
+    """Change how the builder mounts a volume."""
+
+    def change(pod: Json) -> None:
+        (builder,) = (one for one in pod["spec"]["containers"] if one["name"] == BUILD)
+        (mount,) = (one for one in builder["volumeMounts"] if one["name"] == name)
+        mount.update(changes)
+
+    return change
 
 
-def variable(name: str) -> Callable[[Json], None]:
+def own_secret(form: str) -> Callable[[Json], None]:
+    """Mount a Secret whose name has the pod's in it."""
+
+    def change(pod: Json) -> None:
+        volume(secret={"secretName": form.format(pod["metadata"]["name"])})(pod)
+
+    return change
+
+
+def variable(name: str, key: str = "k") -> Callable[[Json], None]:
     """A variable from a Secret."""
-    entry = {"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}}
+    entry = {"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
     return lambda pod: pod["spec"]["containers"][0]["env"].append(entry)
 
 
-PRIVILEGES = "not privileged, and get no privileges or capabilities"
+PRIVILEGES = "those of buildPods.initContainers too, have allowPrivilegeEscalation: false"
+CONFINED = "have the seccomp profile RuntimeDefault"
+PRIORITY = "The priority class of a build pod is buildPods.priorityClassName"
+PROBES = "have no probes and no hooks"
+NAME = 'The name of a build pod is "build-'
+MOUNTS = "are mounted as buildPods.extraVolumeMounts and buildPods.initContainers say"
 VOLUMES = "Volumes of a build pod are"
 VARIABLES = "Variables of a build pod come from"
 LABELS = "has the labels component and binderhub-service/owner"
@@ -251,6 +313,9 @@ IMAGES = "Images of a build pod are"
 TOKEN_VOLUME = {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 PRIVILEGED: Json = {"allowPrivilegeEscalation": True, "privileged": True}
 MOUNTED = {"secret": {"secretName": "hub"}}
+UNCONFINED = {"type": "Unconfined"}
+PROBE = {"tcpSocket": {"host": "10.0.0.1", "port": 80}}
+DRIVER: Json = next(one["csi"] for one in VALUES["buildPods"]["extraVolumes"] if one["name"] == "of-driver")
 
 
 PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
@@ -266,16 +331,82 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
         replaced("of-driver", csi={"driver": "d.example.org", "volumeAttributes": {"e": "2"}}),
         VOLUMES,
     ),
-    "a writable socket directory": (socket_writable, "mounted read-only"),
+    "another attribute for a known driver": (
+        replaced("of-driver", csi={**DRIVER, "volumeAttributes": {**DRIVER["volumeAttributes"], "secretName": "hub"}}),
+        VOLUMES,
+    ),
+    "another Secret for a known driver": (
+        replaced("of-driver", csi={**DRIVER, "nodePublishSecretRef": {"name": "hub"}}),
+        VOLUMES,
+    ),
+    "a copy of another claim": (
+        replaced(
+            "of-claim",
+            ephemeral={
+                "volumeClaimTemplate": {
+                    "spec": {**CLAIM, "dataSource": {"kind": "PersistentVolumeClaim", "name": "hub-db-dir"}}
+                }
+            },
+        ),
+        VOLUMES,
+    ),
+    "a source for a volume without one": (replaced("of-nothing", hostPath={"path": "/"}), VOLUMES),
+    "the Secret of a variable": (volume(secret={"secretName": "of-env"}), VOLUMES),
+    "a Secret that begins like the pod": (own_secret("{}-token"), VOLUMES),
+    "the Secret of another attempt": (own_secret("{}-2-0123abcd"), VOLUMES),
+    "a Secret that ends like the pod's own": (own_secret("other-{}-0123abcd"), VOLUMES),
+    "a writable volume of the node": (mounted("on-node", readOnly=False), MOUNTS),
+    "more of a volume": (mounted("of-driver", subPath=None), MOUNTS),
+    "another place of a volume": (mounted("of-driver", mountPath="/usr"), MOUNTS),
+    "a volume that nothing mounts": (container(volumeMounts=[{"name": "of-server", "mountPath": "/a"}]), MOUNTS),
+    "a writable socket directory": (mounted("docker-api", readOnly=False), "mounted read-only"),
     "a variable of the hub's Secret": (variable("hub"), VARIABLES),
+    "another key of a known Secret": (variable("of-env", "other"), VARIABLES),
+    "the Secret that pushes": (variable("build-pods-docker-config"), VARIABLES),
     "variables of the hub's Secret": (container(envFrom=[{"secretRef": {"name": "hub"}}]), VARIABLES),
+    "all variables of a known Secret": (container(envFrom=[{"secretRef": {"name": "of-env"}}]), VARIABLES),
     "privileged": (security(**PRIVILEGED), PRIVILEGES),
     "more privileges": (security(allowPrivilegeEscalation=True), PRIVILEGES),
     "a capability": (security(capabilities={"add": ["SYS_ADMIN"]}), PRIVILEGES),
-    "a privileged init container": (
-        lambda pod: pod["spec"]["initContainers"][0].update(securityContext=PRIVILEGED),
-        PRIVILEGES,
+    "privileges by default": (security(allowPrivilegeEscalation=None), PRIVILEGES),
+    "no security context": (container(securityContext=None), PRIVILEGES),
+    "a privileged init container": (init(securityContext=PRIVILEGED), PRIVILEGES),
+    "an init container's privileges by default": (init(securityContext=None), PRIVILEGES),
+    "any call of the kernel": (security(seccompProfile=UNCONFINED), CONFINED),
+    "any call of the kernel by default": (security(seccompProfile=None), CONFINED),
+    "any call of the kernel in the pod": (spec(securityContext={"seccompProfile": UNCONFINED}), CONFINED),
+    "any call of the kernel in an init container": (
+        init(securityContext={"allowPrivilegeEscalation": False, "seccompProfile": UNCONFINED}),
+        CONFINED,
     ),
+    "no AppArmor": (security(appArmorProfile=UNCONFINED), CONFINED),
+    "no AppArmor in the pod": (spec(securityContext={"appArmorProfile": UNCONFINED}), CONFINED),
+    "no AppArmor by an old annotation": (
+        lambda pod: pod["metadata"]["annotations"].update(
+            {f"container.apparmor.security.beta.kubernetes.io/{BUILD}": "unconfined"}
+        ),
+        CONFINED,
+    ),
+    "options of SELinux": (security(seLinuxOptions={"type": "spc_t"}), CONFINED),
+    "options of SELinux in the pod": (spec(securityContext={"seLinuxOptions": {"type": "spc_t"}}), CONFINED),
+    "options of Windows": (security(windowsOptions={"runAsUserName": "a"}), CONFINED),
+    "options of Windows in the pod": (spec(securityContext={"windowsOptions": {"runAsUserName": "a"}}), CONFINED),
+    "the host's processes of Windows": (
+        spec(hostNetwork=True, securityContext={"windowsOptions": {"hostProcess": True}}),
+        HOST,
+    ),
+    "all of /proc": (
+        lambda pod: (spec(hostUsers=False)(pod), security(procMount="Unmasked")(pod)),
+        CONFINED,
+    ),
+    "a higher priority": (spec(priorityClassName="system-node-critical"), PRIORITY),
+    "no priority": (spec(priorityClassName=None), PRIORITY),
+    "a liveness probe": (container(livenessProbe=PROBE), PROBES),
+    "a readiness probe": (container(readinessProbe=PROBE), PROBES),
+    "a startup probe": (container(startupProbe=PROBE), PROBES),
+    "a hook at the start": (container(lifecycle={"postStart": PROBE}), PROBES),
+    "a hook at the end": (container(lifecycle={"preStop": {"exec": {"command": ["id"]}}}), PROBES),
+    "a probe of an init container": (init(restartPolicy="Always", readinessProbe=PROBE), PROBES),
     "another image": (container(image="docker.io/evil/evil:1"), IMAGES),
     "a port of the node": (container(ports=[{"containerPort": 80, "hostPort": 80}]), "no port of their node"),
     "the node's network": (spec(hostNetwork=True), HOST),
@@ -293,7 +424,9 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "no component": (label("component", None), LABELS),
     "another component": (label("component", "hub"), LABELS),
     "no labels": (lambda pod: pod["metadata"].pop("labels"), LABELS),
-    "another name": (lambda pod: pod["metadata"].update(name="hub"), 'begins with "build-"'),
+    "another name": (lambda pod: pod["metadata"].update(name="hub"), NAME),
+    "a name that only begins like a build's": (lambda pod: pod["metadata"].update(name="build-pods"), NAME),
+    "a name that is a pattern": (lambda pod: pod["metadata"].update(name="build-a.b-0123456789"), NAME),
 }
 
 
@@ -336,7 +469,8 @@ def test_a_running_build_pod_does_not_become_another(builds: Builds, server: Api
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda one: one["metadata"].update(name="hub"), 'begins with "build-"'),
+        (lambda one: one["metadata"].update(name="hub"), "The name of a build's Secret is"),
+        (lambda one: one["metadata"].update(name="build-pods-docker-config"), "The name of a build's Secret is"),
         (lambda one: one["metadata"].pop("ownerReferences"), "belongs to its pod"),
         (lambda one: one["metadata"]["ownerReferences"][0].update(kind="ConfigMap"), "belongs to its pod"),
         (
@@ -347,7 +481,7 @@ def test_a_running_build_pod_does_not_become_another(builds: Builds, server: Api
             "has the type Opaque",
         ),
     ],
-    ids=["another name", "nobody's", "of another kind of object", "a token of a service account"],
+    ids=["another name", "the release's", "nobody's", "of another kind of object", "a token of a service account"],
 )
 def test_another_secret_is_refused(builds: Builds, change: Callable[[Json], Any], words: str) -> None:
     made = builds.secret()

@@ -183,7 +183,24 @@ def test_a_ref_that_is_not_there(service: Service, repository: Repository) -> No
 
 @pytest.mark.parametrize("ref", ["--upload-pack=touch%20/tmp/x", "-h"])
 def test_a_ref_is_no_option(service: Service, repository: Repository, ref: str) -> None:  # noqa: F811
-    assert failure(service, repository.spec(ref)).startswith("Could not resolve ref for git:")
+    assert failure(service, repository.spec(ref)).strip() == bhs_git_address.MALFORMED_REF
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "-oProxyCommand=id",
+        "-oProxyCommand=id@git.example:repo",
+        "git@-oProxyCommand=id:repo",
+        "ssh://-oProxyCommand=id@git.example/repo",
+        "ssh://git@-oProxyCommand/repo",
+        "https://-h/repo",
+    ],
+)
+def test_no_part_of_an_address_is_an_option(url: str) -> None:
+    """Also where ssh is allowed."""
+    with pytest.raises(ValueError, match="The repository's address"):
+        bhs_git_address.check(url, "main")
 
 
 def test_a_repository_that_is_not_there(service: Service, repository: Repository) -> None:  # noqa: F811
