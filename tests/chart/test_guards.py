@@ -12,7 +12,7 @@ from machine.problem import Problem
 from values.rendering import Chart
 
 ADVICE: dict[str, str] = yaml.safe_load(
-    (CHART / "templates" / "_helpers-guards.tpl").read_text().split("guards.foreign-keys")[1].split("{{- end }}")[0][6:]
+    (CHART / "templates" / "_validate-values.tpl").read_text().split("guards.foreign-keys")[1].split("{{- end }}")[0][6:]
 )
 FOREIGN = {path for path, part in described(SCHEMA) if part.get("$ref") == "#/$defs/foreign"}
 KEYS = {path for path, _ in described(SCHEMA)}
