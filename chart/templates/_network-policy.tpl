@@ -127,33 +127,3 @@
       {{- $access | toYaml | nindent 6 }}
 {{- end }}
 {{- end }}
-
-{{- /* Refuses policies that would do nothing, or cut off what another value exposes. */}}
-{{- define "binderhub-service.network-policy.guards" -}}
-    {{- $own := .Values.networkPolicy.binderhub }}
-    {{- if and $own.enabled (not .Values.networkPolicy.enabled) }}
-        {{- fail "networkPolicy.binderhub.enabled is true and networkPolicy.enabled is false, which makes no policies at all. Set both to true, or both to false." }}
-    {{- end }}
-    {{- if and $own.enabled (not $own.ingress) (not $own.allowedIngressPorts) }}
-        {{- $outside := ternary "the controller of the Ingress" "" .Values.ingress.enabled }}
-        {{- with $outside | default (ternary "the Gateway of the HTTPRoute" "" .Values.httpRoute.enabled) }}
-            {{- printf "networkPolicy.binderhub.enabled would keep %s from BinderHub. Let its pods in with a rule in networkPolicy.binderhub.ingress, or anybody with networkPolicy.binderhub.allowedIngressPorts: [http]." . | fail }}
-        {{- end }}
-    {{- end }}
-{{- end }}
-
-{{- /* What is not protected: a list of sentences, as JSON. */}}
-{{- define "binderhub-service.network-policy.warnings" -}}
-    {{- $said := list }}
-    {{- if not .Values.networkPolicy.enabled }}
-        {{- $said = append $said "The steps of a Dockerfile reach whatever pods reach: private addresses, the Kubernetes API, the cloud's metadata. Set networkPolicy.enabled to true." }}
-    {{- else }}
-        {{- if not (or .Values.networkPolicy.binderhub.enabled (include "binderhub-service.auth-enabled" .)) }}
-            {{- $said = append $said "Any pod of the cluster can ask BinderHub for builds. Set networkPolicy.binderhub.enabled to true, or hub.enabled." }}
-        {{- end }}
-        {{- if not .Values.networkPolicy.binderhub.egressEnabled }}
-            {{- $said = append $said "BinderHub connects to whatever host a visitor names for a repository, private addresses and the cloud's metadata included. Set networkPolicy.binderhub.egressEnabled to true." }}
-        {{- end }}
-    {{- end }}
-    {{- $said | toJson }}
-{{- end }}

@@ -1,10 +1,10 @@
 {{- /*
-  What registries want, by their host. `authKey` is the registry's key in docker's config, `url` its API, and `tokenUrl`
-  where BinderHub gets a token before it asks. Without `tokenUrl` BinderHub sends the login with its question and follows
-  the registry's challenge; with it, that is known not to do:
-  - Docker Hub answers 401 for an image that is not there, which BinderHub understands only of a token.
-  - ghcr.io names no real repository in its challenge where the image is not there.
-  - Google's path is the one that BinderHub knows for gcr.io.
+  What differs between registries, by host. `authKey` is the registry's key in a Docker config, `url` its API, and
+  `tokenUrl` where BinderHub gets a token before it asks for an image. Without `tokenUrl` BinderHub sends the login with
+  its request and follows the registry's challenge. That does not work with these:
+  - Docker Hub answers 401 for a missing image, which BinderHub takes for "missing" only when it has a token.
+  - ghcr.io names no real repository in its challenge for a missing image.
+  - Google's path is the one that BinderHub uses for gcr.io.
 */}}
 {{- define "binderhub-service.registries" -}}
 - pattern: ^((index|registry-1)\.)?docker\.io$
@@ -18,7 +18,7 @@
 - pattern: .
 {{- end }}
 
-{{- /* The registry of `registry.server`, as JSON with the keys above and `host`, its host and port; {} where none is named. */}}
+{{- /* The registry of registry.server, as JSON: the keys above and `host`, its host and port; {} if it is not set. */}}
 {{- define "binderhub-service.registry" -}}
     {{- $found := dict }}
     {{- with .Values.registry.server }}
@@ -38,35 +38,12 @@
     {{- $found | toJson }}
 {{- end }}
 
-{{- /* Whether images are pushed: BinderHub does, unless use_registry is false. */}}
+{{- /* Whether BinderHub pushes images: "true" or empty. Its own default is true. */}}
 {{- define "binderhub-service.registry.pushes" -}}
     {{- if dig "use_registry" true .Values.config.BinderHub | toString | ne "false" }}true{{ end }}
 {{- end }}
 
-{{- /* The Secret that holds the docker config of build pods. */}}
-{{- define "binderhub-service.registry.push-secret" -}}
-    {{- .Values.registry.existingSecret | default (include "binderhub-service.build-pods-docker-config.fullname" .) }}
-{{- end }}
-
-{{- /* The password without the line's end that an editor puts at a file's end. */}}
+{{- /* The password without the newline that an editor adds at the end of a file. */}}
 {{- define "binderhub-service.registry.password" -}}
     {{- .Values.registry.password | trimSuffix "\n" | trimSuffix "\r" }}
-{{- end }}
-
-{{- /* What files/bhs_registry_login.py reads, as YAML; nothing where `registry` names no server. */}}
-{{- define "binderhub-service.registry.for-binderhub" -}}
-    {{- $registry := include "binderhub-service.registry" . | fromJson }}
-    {{- if and $registry (include "binderhub-service.registry.pushes" .) }}
-        {{- if .Values.registry.username }}
-            {{- $login := dict "username" .Values.registry.username "password" (include "binderhub-service.registry.password" .) }}
-            {{- $registry = merge $registry $login }}
-        {{- end }}
-        {{- with .Values.registry.existingSecret }}
-            {{- $_ := set $registry "existingSecret" . }}
-        {{- end }}
-        {{- with .Values.registry.tokenHosts }}
-            {{- $_ := set $registry "tokenHosts" . }}
-        {{- end }}
-        {{- $registry | toYaml }}
-    {{- end }}
 {{- end }}

@@ -3,17 +3,6 @@
   Texts come into it with toJson, which writes what CEL reads.
 */}}
 
-{{- define "binderhub-service.admission-policy.guards" -}}
-    {{- if .Values.admissionPolicy.enabled }}
-        {{- if semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version }}
-            {{- printf "admissionPolicy.enabled is true, but ValidatingAdmissionPolicy came with Kubernetes 1.30, and this is %s. Set admissionPolicy.enabled to false, or upgrade Kubernetes." .Capabilities.KubeVersion.Version | fail }}
-        {{- end }}
-        {{- if eq .Values.buildPods.executor "upstream" }}
-            {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
-        {{- end }}
-    {{- end }}
-{{- end }}
-
 {{- /* Names of these objects, which are the cluster's: no namespace has a dot in its name, so no two releases share one. */}}
 {{- define "binderhub-service.admission-policy.name" -}}
     {{- .Release.Namespace }}.{{ .Release.Name }}.binderhub
@@ -29,7 +18,7 @@
     {{- $values := .Values.buildPods }}
     {{- $initContainers := $traits.init_containers | default $values.initContainers | default list }}
     {{- $images := list ($traits.build_image | default $old.build_image) }}
-    {{- $secrets := list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret }}
+    {{- $secrets := list (include "binderhub-service.build-pods.push-secret" .) $traits.push_secret $old.push_secret }}
     {{- $env := $traits.extra_env | default $values.extraEnv | default list }}
     {{- range $initContainers }}
         {{- $images = append $images .image }}

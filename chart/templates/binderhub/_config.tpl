@@ -1,4 +1,16 @@
-{{- /* Path below which the hub's proxy has the service, with a slash at its end. */}}
+{{- /*
+  config.BinderHub.base_url without the trailing slash: "" or "/services/binder". With a hub, the default "/" becomes
+  the path of the service at the hub's proxy.
+*/}}
+{{- define "binderhub-service.base-url" -}}
+    {{- $own := .Values.config.BinderHub.base_url | default "/" | trimSuffix "/" }}
+    {{- if and .Values.hub.enabled (not $own) }}
+        {{- $own = include "binderhub-service.hub.service-prefix" . | trimSuffix "/" }}
+    {{- end }}
+    {{- $own }}
+{{- end }}
+
+{{- /* The path of the service at the hub's proxy, with a trailing slash. */}}
 {{- define "binderhub-service.hub.service-prefix" -}}
     {{- $prefix := .Values.hub.servicePrefix | default (printf "%s/services/%s" (trimSuffix "/" .Values.hub.baseUrl) .Values.hub.serviceName) }}
     {{- printf "%s/" ($prefix | trimSuffix "/") }}
@@ -8,12 +20,12 @@
     {{- tpl (.Values.hub.apiUrl | default "") . | default (printf "http://hub:8081%s/hub/api" (trimSuffix "/" .Values.hub.baseUrl)) }}
 {{- end }}
 
-{{- /* Whether only people whom a JupyterHub knows may build: "true", or nothing. */}}
+{{- /* Whether only users of a JupyterHub may build: "true" or empty. */}}
 {{- define "binderhub-service.auth-enabled" -}}
     {{- if or .Values.hub.enabled .Values.config.BinderHub.auth_enabled }}true{{ end }}
 {{- end }}
 
-{{- /* `config`, with what follows from `hub`, as YAML. */}}
+{{- /* `config` with what `hub` implies, as YAML. */}}
 {{- define "binderhub-service.config" -}}
     {{- $config := deepCopy .Values.config }}
     {{- if .Values.hub.enabled }}
@@ -24,8 +36,8 @@
 {{- end }}
 
 {{- /*
-  What jupyterhub/services/auth.py reads from its environment, as a list for a container. The service's name is what
-  makes it ask for the scope access:services!service=<name>; without it any token of the hub will do.
+  The environment variables that jupyterhub/services/auth.py reads. With the service's name it requires the scope
+  access:services!service=<name>; without it, any token of the hub is accepted.
 */}}
 {{- define "binderhub-service.hub.env" -}}
 {{- if .Values.hub.enabled }}
@@ -48,32 +60,39 @@
 - name: JUPYTERHUB_OAUTH_CALLBACK_URL
   value: {{ .Values.hub.oauthCallbackUrl | default (printf "%soauth_callback" $prefix) | quote }}
 {{- with .Values.config.BinderHub.hub_url }}
-{{- /* Where a browser finds the hub's login, if not on BinderHub's own host. */}}
+{{- /* The host of the hub's login page, if it is not BinderHub's own. */}}
 - name: JUPYTERHUB_HOST
   value: {{ regexFind "^[a-z]+://[^/]+" . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{- define "binderhub-service.hub.guards" -}}
-    {{- $binderhub := .Values.config.BinderHub }}
-    {{- if .Values.hub.enabled }}
-        {{- if eq (toString $binderhub.auth_enabled) "false" }}
-            {{- fail "hub.enabled is true, but config.BinderHub.auth_enabled is false, with which BinderHub asks the hub for nothing. Leave config.BinderHub.auth_enabled out, or set hub.enabled to false." }}
-        {{- end }}
-        {{- $own := $binderhub.base_url | default "/" | trimSuffix "/" }}
-        {{- if and .Values.hub.servicePrefix $own (ne $own (trimSuffix "/" .Values.hub.servicePrefix)) }}
-            {{- printf "config.BinderHub.base_url is %s, and hub.servicePrefix is %s. Leave one of them out: the other follows." $binderhub.base_url .Values.hub.servicePrefix | fail }}
-        {{- end }}
-        {{- $ours := include "binderhub-service.hub.env" . | fromYamlArray }}
-        {{- $theirs := include "binderhub-service.extra-env" . | fromYamlArray }}
-        {{- range $ours }}
-            {{- $name := .name }}
-            {{- range $theirs }}
-                {{- if eq $name (toString .name) }}
-                    {{- printf "extraEnv sets %s, which hub.enabled sets too. Leave it out of extraEnv, and say what differs in hub." $name | fail }}
-                {{- end }}
-            {{- end }}
-        {{- end }}
+{{- /* `extraEnv` with its templates rendered; empty if there is none. */}}
+{{- define "binderhub-service.extra-env" -}}
+    {{- with include "binderhub-service.env" .Values.extraEnv }}
+        {{- tpl . $ }}
     {{- end }}
+{{- end }}
+
+{{- /* What files/bhs_registry_login.py reads, as YAML; empty if registry.server is not set. */}}
+{{- define "binderhub-service.binderhub.registry" -}}
+    {{- $registry := include "binderhub-service.registry" . | fromJson }}
+    {{- if and $registry (include "binderhub-service.registry.pushes" .) }}
+        {{- if .Values.registry.username }}
+            {{- $login := dict "username" .Values.registry.username "password" (include "binderhub-service.registry.password" .) }}
+            {{- $registry = merge $registry $login }}
+        {{- end }}
+        {{- with .Values.registry.existingSecret }}
+            {{- $_ := set $registry "existingSecret" . }}
+        {{- end }}
+        {{- with .Values.registry.tokenHosts }}
+            {{- $_ := set $registry "tokenHosts" . }}
+        {{- end }}
+        {{- $registry | toYaml }}
+    {{- end }}
+{{- end }}
+
+{{- /* The certificate authorities that BinderHub trusts beside those of its image: it connects to the registry, too. */}}
+{{- define "binderhub-service.binderhub.certificate-authorities" -}}
+    {{- list (trim .Values.registry.certificateAuthority) (include "binderhub-service.certificate-authorities" .) | compact | join "\n" }}
 {{- end }}
