@@ -1,18 +1,18 @@
-{{- /* Where a cloud's nodes ask for their metadata, and get credentials: link-local addresses, Azure's, Alibaba's, Amazon's over IPv6. */}}
-{{- define "binderhub-service.network-policy.metadata" -}}
+{{- /* The metadata servers of clouds, which give credentials to nodes: link-local, Azure, Alibaba, Amazon over IPv6. */}}
+{{- define "binderhub-service.network-policy.metadata-cidrs" -}}
     {{- list "169.254.0.0/16" "168.63.129.16/32" "100.100.100.200/32" "fd00:ec2::254/128" | toJson }}
 {{- end }}
 
 {{- /*
-  Private IPv4 addresses. 100.64.0.0/10 is for carriers (RFC 6598), and clouds number pods, Services and nodes from it.
+  Private IPv4 addresses. 100.64.0.0/10 is for carriers (RFC 6598); clouds use it for pods, Services and nodes.
 */}}
-{{- define "binderhub-service.network-policy.private-ipv4" -}}
+{{- define "binderhub-service.network-policy.private-ipv4-cidrs" -}}
     {{- list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" | toJson }}
 {{- end }}
 
-{{- /* Private addresses, as peers, without those of a cloud's metadata. */}}
-{{- define "binderhub-service.network-policy.private" -}}
-{{- range include "binderhub-service.network-policy.private-ipv4" . | fromJsonArray }}
+{{- /* Private addresses without metadata servers, as peers. */}}
+{{- define "binderhub-service.network-policy.private-peers" -}}
+{{- range include "binderhub-service.network-policy.private-ipv4-cidrs" . | fromJsonArray }}
 - ipBlock:
     cidr: {{ . }}
     {{- if eq . "100.64.0.0/10" }}
@@ -26,8 +26,8 @@
       - "fd00:ec2::254/128"
 {{- end }}
 
-{{- /* All addresses but those given in a list, as peers. */}}
-{{- define "binderhub-service.network-policy.all-but" -}}
+{{- /* All addresses except those in a list, as peers. */}}
+{{- define "binderhub-service.network-policy.peers-except" -}}
 - ipBlock:
     cidr: 0.0.0.0/0
     except:
@@ -46,17 +46,17 @@
       {{- end }}
 {{- end }}
 
-{{- /* The internet, as peers: neither private nor reserved addresses, nor those of a cloud's metadata. */}}
-{{- define "binderhub-service.network-policy.internet" -}}
-    {{- $private := include "binderhub-service.network-policy.private-ipv4" . | fromJsonArray }}
-    {{- $metadata := include "binderhub-service.network-policy.metadata" . | fromJsonArray }}
-    {{- /* 64:ff9b::/96 is an IPv4 address, private ones too, as IPv6 (RFC 6052). */}}
+{{- /* The internet, as peers: no private or reserved addresses, and no metadata servers. */}}
+{{- define "binderhub-service.network-policy.internet-peers" -}}
+    {{- $private := include "binderhub-service.network-policy.private-ipv4-cidrs" . | fromJsonArray }}
+    {{- $metadata := include "binderhub-service.network-policy.metadata-cidrs" . | fromJsonArray }}
+    {{- /* 64:ff9b::/96 maps all IPv4 addresses into IPv6, private ones too (RFC 6052). */}}
     {{- $closed := concat $private (list "240.0.0.0/4" "fc00::/7" "fe80::/10" "64:ff9b::/96") $metadata .Values.networkPolicy.blockedCIDRs }}
-    {{- include "binderhub-service.network-policy.all-but" $closed }}
+    {{- include "binderhub-service.network-policy.peers-except" $closed }}
 {{- end }}
 
-{{- /* Name servers: a rule. Takes a list: the root, and whether private addresses are open too. */}}
-{{- define "binderhub-service.network-policy.name-servers" -}}
+{{- /* The rule for DNS. Takes a list: the root context, and whether DNS at private addresses is allowed. */}}
+{{- define "binderhub-service.network-policy.dns-rule" -}}
 - ports:
     - port: 53
       protocol: UDP
@@ -74,56 +74,36 @@
     - ipBlock:
         cidr: 169.254.0.0/16
     {{- if last . }}
-    {{- include "binderhub-service.network-policy.private" (first .) | trim | nindent 4 }}
+    {{- include "binderhub-service.network-policy.private-peers" (first .) | trim | nindent 4 }}
     {{- end }}
 {{- end }}
 
-{{- /* A rule for the metadata of a cloud. */}}
-{{- define "binderhub-service.network-policy.to-metadata" -}}
+{{- /* The rule for metadata servers. */}}
+{{- define "binderhub-service.network-policy.metadata-rule" -}}
 - to:
-    {{- range include "binderhub-service.network-policy.metadata" . | fromJsonArray }}
+    {{- range include "binderhub-service.network-policy.metadata-cidrs" . | fromJsonArray }}
     - ipBlock:
         cidr: {{ . | quote }}
     {{- end }}
 {{- end }}
 
-{{- /* Egress rules of a pod that builds. Takes a list: the root, and the pod's own further rules. */}}
-{{- define "binderhub-service.network-policy.egress" -}}
+{{- /* Egress rules of build pods and docker-api pods. Takes a list: the root context, and further rules of that pod. */}}
+{{- define "binderhub-service.network-policy.build-egress-rules" -}}
 {{- $root := first . }}
 {{- $allow := $root.Values.networkPolicy.egressAllowRules }}
 {{- if $allow.nonPrivateIPs }}
 - to:
-    {{- include "binderhub-service.network-policy.internet" $root | trim | nindent 4 }}
+    {{- include "binderhub-service.network-policy.internet-peers" $root | trim | nindent 4 }}
 {{- end }}
 {{- if $allow.privateIPs }}
 - to:
-    {{- include "binderhub-service.network-policy.private" $root | trim | nindent 4 }}
+    {{- include "binderhub-service.network-policy.private-peers" $root | trim | nindent 4 }}
 {{- end }}
 {{- if $allow.cloudMetadataServer }}
-{{ include "binderhub-service.network-policy.to-metadata" $root | trim }}
+{{ include "binderhub-service.network-policy.metadata-rule" $root | trim }}
 {{- end }}
-{{ include "binderhub-service.network-policy.name-servers" (list $root $allow.dnsPortsPrivateIPs) | trim }}
+{{ include "binderhub-service.network-policy.dns-rule" (list $root $allow.dnsPortsPrivateIPs) | trim }}
 {{- with last . }}
 {{ . | toYaml }}
-{{- end }}
-{{- end }}
-
-{{- /* Who may ask BinderHub: the peers of one rule. */}}
-{{- define "binderhub-service.network-policy.clients" -}}
-{{- $access := dict "hub.jupyter.org/network-access-binderhub" "true" }}
-{{- $everywhere := eq .Values.networkPolicy.binderhub.interNamespaceAccessLabels "accept" }}
-{{- /* JupyterHub's proxy brings requests, and its hub looks whether the service answers. */}}
-{{- range list $access (dict "app" "jupyterhub" "component" "proxy") (dict "app" "jupyterhub" "component" "hub") }}
-- podSelector:
-    matchLabels:
-      {{- . | toYaml | nindent 6 }}
-  {{- if $everywhere }}
-  namespaceSelector: {}
-  {{- end }}
-{{- end }}
-{{- if $everywhere }}
-- namespaceSelector:
-    matchLabels:
-      {{- $access | toYaml | nindent 6 }}
 {{- end }}
 {{- end }}

@@ -7,13 +7,13 @@
     {{- include "binderhub-service.validate-values.registry" . }}
     {{- include "binderhub-service.validate-values.docker-api" . }}
     {{- include "binderhub-service.validate-values.build-pods-registry-credentials" . }}
-    {{- include "binderhub-service.validate-values.build-pods" . }}
+    {{- include "binderhub-service.validate-values.executor-traits" . }}
     {{- include "binderhub-service.validate-values.pod-disruption-budget" . }}
     {{- include "binderhub-service.validate-values.network-policy" . }}
-    {{- include "binderhub-service.validate-values.foreign" . }}
-    {{- include "binderhub-service.validate-values.traits" . }}
+    {{- include "binderhub-service.validate-values.other-charts-keys" . }}
+    {{- include "binderhub-service.validate-values.trait-names" . }}
     {{- include "binderhub-service.validate-values.image-prefix" . }}
-    {{- include "binderhub-service.validate-values.old-traits" . }}
+    {{- include "binderhub-service.validate-values.renamed-traits" . }}
     {{- include "binderhub-service.validate-values.hub" . }}
     {{- include "binderhub-service.validate-values.access" . }}
     {{- include "binderhub-service.validate-values.git-credentials" . }}
@@ -116,9 +116,10 @@
     {{- end }}
 {{- end }}
 
-{{- /* A setting of build pods has one place: a value of this chart, or a trait of the executor. */}}
-{{- define "binderhub-service.validate-values.build-pods" -}}
+{{- /* A value of this chart and a trait of KubernetesBuildExecutor must not set the same thing. */}}
+{{- define "binderhub-service.validate-values.executor-traits" -}}
     {{- $executor := .Values.config.KubernetesBuildExecutor | default dict }}
+    {{- /* A deadlineSeconds of 3600 is the default, which the trait may override. */}}
     {{- $pairs := dict
         "resources" (list "buildPods.resources" .Values.buildPods.resources)
         "namespace" (list "buildPods.namespace" .Values.buildPods.namespace)
@@ -135,7 +136,6 @@
         "image_pull_policy" (list "buildPods.imagePullPolicy" .Values.buildPods.imagePullPolicy)
         "service_account_name" (list "buildPods.serviceAccountName" .Values.buildPods.serviceAccountName)
     }}
-    {{- /* 3600 is the default of deadlineSeconds, which the trait overrides. */}}
     {{- range $trait, $pair := $pairs }}
         {{- if and (get $executor $trait) (last $pair) }}
             {{- printf "%s and config.KubernetesBuildExecutor.%s are both set. Leave one of them out." (first $pair) $trait | fail }}
@@ -167,8 +167,8 @@
     {{- end }}
 {{- end }}
 
-{{- /* Keys of BinderHub's own chart: the path, and what to do instead. */}}
-{{- define "binderhub-service.validate-values.foreign-keys" -}}
+{{- /* Keys of BinderHub's own chart: their path, and what to do instead. */}}
+{{- define "binderhub-service.validate-values.other-charts-keys.advice" -}}
 imageBuilderType: Leave it out, since builds run in the docker daemons that dockerApi configures.
 dind: Set dockerApi.image, dockerApi.extraArgs, dockerApi.resources and dockerApi.storage instead.
 pink: Leave it out, since builds run in the docker daemons that dockerApi configures.
@@ -187,9 +187,9 @@ httpRoute.matches: Leave it out, since the path follows config.BinderHub.base_ur
 registry.url: Put the registry's host into registry.server.
 {{- end }}
 
-{{- define "binderhub-service.validate-values.foreign" -}}
+{{- define "binderhub-service.validate-values.other-charts-keys" -}}
     {{- $values := .Values | toJson | fromJson }}
-    {{- range $path, $advice := include "binderhub-service.validate-values.foreign-keys" . | fromYaml }}
+    {{- range $path, $advice := include "binderhub-service.validate-values.other-charts-keys.advice" . | fromYaml }}
         {{- $found := $values }}
         {{- range splitList "." $path }}
             {{- $found = kindIs "map" $found | ternary $found dict | dig . nil }}
@@ -201,7 +201,7 @@ registry.url: Put the registry's host into registry.server.
 {{- end }}
 
 {{- /* Traits have names like node_selector. traitlets ignores one in the style of Kubernetes' own fields. */}}
-{{- define "binderhub-service.validate-values.traits" -}}
+{{- define "binderhub-service.validate-values.trait-names" -}}
     {{- $traits := dict
         "KubernetesBuildExecutor" (list "node_selector" "build_image" "docker_host" "extra_envs" "image_pull_secrets" "log_tail_lines" "memory_limit" "memory_request" "push_secret" "repo2docker_extra_args" "sticky_builds")
         "BinderHub" (list "auth_enabled" "base_url" "cors_allow_origin" "enable_api_only_mode" "hub_url" "image_prefix" "use_registry")
@@ -220,9 +220,9 @@ registry.url: Put the registry's host into registry.server.
 {{- /* BinderHub (builder.py) changes the names of images, prefix included, with `.replace("_", "-").lower()`. */}}
 {{- define "binderhub-service.validate-values.image-prefix" -}}
     {{- $prefix := .Values.config.BinderHub.image_prefix | default "" | toString }}
-    {{- $written := $prefix | replace "_" "-" | lower }}
-    {{- if ne $prefix $written }}
-        {{- printf "config.BinderHub.image_prefix is %s, which BinderHub changes to %s: names of images get lower case letters, and - for _. Set it to the latter, and see that the registry has that." $prefix $written | fail }}
+    {{- $changed := $prefix | replace "_" "-" | lower }}
+    {{- if ne $prefix $changed }}
+        {{- printf "config.BinderHub.image_prefix is %s, which BinderHub changes to %s: names of images get lower case letters, and - for _. Set it to the latter, and see that the registry has that." $prefix $changed | fail }}
     {{- end }}
 {{- end }}
 
@@ -230,9 +230,9 @@ registry.url: Put the registry's host into registry.server.
   Traits that have moved from BinderHub to KubernetesBuildExecutor. The old name overrides the new one, and the values
   that set it. build_image is not among them, because its new name has a default.
 */}}
-{{- define "binderhub-service.validate-values.old-traits" -}}
+{{- define "binderhub-service.validate-values.renamed-traits" -}}
     {{- $executor := .Values.config.KubernetesBuildExecutor | default dict }}
-    {{- $others := dict
+    {{- $newPlaces := dict
         "build_docker_host" (dict "config.KubernetesBuildExecutor.docker_host" $executor.docker_host)
         "build_namespace" (dict
             "config.KubernetesBuildExecutor.namespace" $executor.namespace
@@ -245,7 +245,7 @@ registry.url: Put the registry's host into registry.server.
         "log_tail_lines" (dict "config.KubernetesBuildExecutor.log_tail_lines" $executor.log_tail_lines)
         "sticky_builds" (dict "config.KubernetesBuildExecutor.sticky_builds" $executor.sticky_builds)
     }}
-    {{- range $trait, $places := $others }}
+    {{- range $trait, $places := $newPlaces }}
         {{- if get $.Values.config.BinderHub $trait }}
             {{- range $place, $value := $places }}
                 {{- if $value }}
@@ -266,11 +266,11 @@ registry.url: Put the registry's host into registry.server.
         {{- if and .Values.hub.servicePrefix $own (ne $own (trimSuffix "/" .Values.hub.servicePrefix)) }}
             {{- printf "config.BinderHub.base_url is %s, and hub.servicePrefix is %s. Leave one of them out: the other follows." $binderhub.base_url .Values.hub.servicePrefix | fail }}
         {{- end }}
-        {{- $ours := include "binderhub-service.hub.env" . | fromYamlArray }}
-        {{- $theirs := include "binderhub-service.extra-env" . | fromYamlArray }}
-        {{- range $ours }}
+        {{- $fromHub := include "binderhub-service.hub.env" . | fromYamlArray }}
+        {{- $fromExtraEnv := include "binderhub-service.extra-env" . | fromYamlArray }}
+        {{- range $fromHub }}
             {{- $name := .name }}
-            {{- range $theirs }}
+            {{- range $fromExtraEnv }}
                 {{- if eq $name (toString .name) }}
                     {{- printf "extraEnv sets %s, which hub.enabled sets too. Leave it out of extraEnv, and say what differs in hub." $name | fail }}
                 {{- end }}

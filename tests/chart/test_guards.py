@@ -13,7 +13,7 @@ from values.rendering import Chart
 
 VALIDATION = (CHART / "templates" / "_validate-values.tpl").read_text()
 ADVICE: dict[str, str] = yaml.safe_load(
-    VALIDATION.partition('validate-values.foreign-keys" -}}')[2].partition("{{- end }}")[0]
+    VALIDATION.partition('validate-values.other-charts-keys.advice" -}}')[2].partition("{{- end }}")[0]
 )
 FOREIGN = {path for path, part in described(SCHEMA) if part.get("$ref") == "#/$defs/foreign"}
 KEYS = {path for path, _ in described(SCHEMA)}

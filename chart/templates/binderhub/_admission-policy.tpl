@@ -1,16 +1,17 @@
 {{- /*
-  What BinderHub's service account may make, in CEL: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
-  Texts come into it with toJson, which writes what CEL reads.
+  Helpers of the admission policy, which limits what BinderHub's service account may create. It is written in CEL:
+  https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+  toJson quotes strings in a way that CEL reads.
 */}}
 
-{{- /* Names of these objects, which are the cluster's: no namespace has a dot in its name, so no two releases share one. */}}
+{{- /* The objects are cluster-scoped. No two releases share a name, because the name of a namespace has no dot. */}}
 {{- define "binderhub-service.admission-policy.name" -}}
     {{- .Release.Namespace }}.{{ .Release.Name }}.binderhub
 {{- end }}
 
 {{- /*
-  What the values say of build pods, as JSON: env, volumes and initContainers as they are, and lists of names. Each can
-  be a trait in config.KubernetesBuildExecutor instead.
+  What the values allow build pods to have, as JSON: volumes, and lists of names. A trait in
+  config.KubernetesBuildExecutor takes the place of a value.
 */}}
 {{- define "binderhub-service.admission-policy.build-pods" -}}
     {{- $traits := .Values.config.KubernetesBuildExecutor | default dict }}
@@ -41,8 +42,8 @@
     }}
 {{- end }}
 
-{{- /* That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. */}}
-{{- define "binderhub-service.admission-policy.matches" -}}
+{{- /* Whether an object has all fields of a value, in CEL. Takes a list: the expression of the object, and the value. */}}
+{{- define "binderhub-service.admission-policy.equals" -}}
     {{- $path := first . }}
     {{- $value := last . }}
     {{- $conditions := list }}
@@ -50,16 +51,16 @@
         {{- range $key, $below := $value }}
             {{- if regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $key }}
                 {{- $conditions = append $conditions (printf "has(%s.%s)" $path $key) }}
-                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s.%s" $path $key) $below)) }}
+                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.equals" (list (printf "%s.%s" $path $key) $below)) }}
             {{- else }}
                 {{- $conditions = append $conditions (printf "%s in %s" (toJson $key) $path) }}
-                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%s]" $path (toJson $key)) $below)) }}
+                {{- $conditions = append $conditions (include "binderhub-service.admission-policy.equals" (list (printf "%s[%s]" $path (toJson $key)) $below)) }}
             {{- end }}
         {{- end }}
     {{- else if kindIs "slice" $value }}
         {{- $conditions = append $conditions (printf "size(%s) == %d" $path (len $value)) }}
         {{- range $index, $below := $value }}
-            {{- $conditions = append $conditions (include "binderhub-service.admission-policy.matches" (list (printf "%s[%d]" $path $index) $below)) }}
+            {{- $conditions = append $conditions (include "binderhub-service.admission-policy.equals" (list (printf "%s[%d]" $path $index) $below)) }}
         {{- end }}
     {{- else }}
         {{- $conditions = append $conditions (printf "%s == %s" $path (toJson $value)) }}
@@ -67,11 +68,11 @@
     {{- compact $conditions | join " && " }}
 {{- end }}
 
-{{- /* Whether a volume is one of those that the values name, in CEL; takes these. */}}
+{{- /* Whether the volume `v` is one of a list of volumes, in CEL. Takes the list. */}}
 {{- define "binderhub-service.admission-policy.extra-volume" -}}
     {{- $any := list }}
     {{- range . }}
-        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list "v" .))) }}
+        {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.equals" (list "v" .))) }}
     {{- end }}
     {{- $any | join " || " | default "false" }}
 {{- end }}
