@@ -144,7 +144,8 @@ def build() -> None:
             say("Building Kubernetes and its companions from their Go modules, once")
         estimate = Estimate([one.seconds for one in missing])
         for number, one in enumerate(missing, start=1):
-            with step(f"go build {one.folder} {one.version} ({number} of {len(missing)})", estimate):
+            what = f"{one.folder} {one.version}".strip()
+            with step(f"go build {what} ({number} of {len(missing)})", estimate):
                 _build(one, parts[one])
             mark_complete(parts[one], f"go-{one.folder}-*")
         for part in parts.values():
