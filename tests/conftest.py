@@ -42,11 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def lab_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leaves this machine with a cluster if it had one before the tests, and without if not."""
     was_there = lab.present()
+    force = request.config.getoption("--force")
     yield
     if was_there:
-        lab.up(request.config.getoption("--binderhub-wheel"))
+        lab.up(request.config.getoption("--binderhub-wheel"), force=force)
     else:
-        lab.down()
+        lab.down(force=force)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ def local_cluster(request: pytest.FixtureRequest, lab_afterwards: None) -> None:
     wheel = request.config.getoption("--binderhub-wheel")
     if wheel:
         check_wheel(wheel)
-    lab.up(wheel)
+    lab.up(wheel, force=request.config.getoption("--force"))
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def main(options: argparse.Namespace) -> int:
         where = target.named(options.context, options.registry, None, "HEAD", tuple(options.values))
         binderhub = "of the chart's image"
     else:
-        cluster.up(options.binderhub_wheel)
+        cluster.up(options.binderhub_wheel, force=options.force)
         where, binderhub = target.local(None, "HEAD"), str(cluster.state()["binderhub"])
     measured = run.run(where, binderhub, set(options.only or CHOICES), options.pairs)
     for file in [options.output, PAGE_DATA if options.write else None]:

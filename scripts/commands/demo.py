@@ -32,6 +32,7 @@ def add_place(options: argparse.ArgumentParser) -> None:
         type=Path,
         help="a wheel of the real BinderHub; without it a stand-in serves",
     )
+    local.add_argument("--force", action="store_true", help="replace the cluster even while another command uses it")
     own = options.add_argument_group(
         "on a cluster of yours", "The registry's login comes from REGISTRY_USERNAME and REGISTRY_PASSWORD."
     )
@@ -54,6 +55,8 @@ def check(options: argparse.Namespace) -> None:
                 "--binderhub-wheel is for the local cluster; yours runs the image that the chart names.",
                 "Leave one of --context and --binderhub-wheel out.",
             )
+        if options.force:
+            raise Problem("--force is for the local cluster; yours is never replaced.", "Leave --force out.")
         return
     if options.registry or options.values:
         raise Problem(
@@ -79,7 +82,7 @@ def main(options: argparse.Namespace) -> int:
         where = target.named(options.context, options.registry, options.repository, options.ref, tuple(options.values))
     else:
         with rows.step("Raise the local cluster") as evidence:
-            cluster.up(options.binderhub_wheel)
+            cluster.up(options.binderhub_wheel, force=options.force)
             evidence.append(cluster.description())
         where = target.local(options.repository, options.ref)
     journey.run(where, rows)

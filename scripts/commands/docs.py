@@ -26,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="a page (default: all with commands)")
     check.add_argument("--record", action="store_true", help="write the outcome to verification.json")
     check.add_argument("--context", metavar="NAME", help="a kubeconfig context to run on instead of the local cluster")
+    check.add_argument(
+        "--force", action="store_true", help="replace the local cluster even while another command uses it"
+    )
     jobs.add_parser("status", help="count blocks that are run, validated, skipped; 1 if any is unaccounted for")
     return top
 
@@ -54,7 +57,8 @@ def main(options: argparse.Namespace) -> int:
     if options.job == "status":
         return status.status(options.folder)
     if options.job == "check":
-        place = functools.partial(cluster.of_context, options.context) if options.context else cluster.local
+        local = functools.partial(cluster.local, force=options.force)
+        place = functools.partial(cluster.of_context, options.context) if options.context else local
         return run.check(options.folder, options.pages, place, write=options.record)
     output = options.output or options.folder / "_build" / "html"
     site.build(options.folder, output)

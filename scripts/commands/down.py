@@ -8,11 +8,13 @@ from machine.say import step
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    return argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         prog="scripts/down",
         description="Remove the local cluster: its processes, namespaces, links, firewall rules, control groups, "
         "files, and put the kernel's settings back. The caches stay.",
     )
+    options.add_argument("--force", action="store_true", help="remove it even while another command uses it")
+    return options
 
 
 def check(_options: argparse.Namespace) -> None:
@@ -25,10 +27,10 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
     return ()
 
 
-def main(_options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
     """Remove whatever is there."""
     from lab import cluster
 
     with step("removing the cluster"):
-        cluster.down()
+        cluster.down(force=options.force)
     return 0

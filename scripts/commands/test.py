@@ -34,6 +34,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": Path,
         "help": "the interpreter that BinderHub's process runs on in tests",
     },
+    "--force": {
+        "action": "store_true",
+        "help": "replace or remove the local cluster even while another command uses it",
+    },
     "--kubernetes-client": {
         "metavar": "VERSION",
         "help": "the kubernetes client that it has there: one of tests/contract/clients",
@@ -47,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="scripts/test",
         description="Run the tests. The local cluster is raised when the first test asks for it, and removed at the "
-        "end unless it ran before. All further arguments go to pytest: ./scripts/test tests/chart -k labels",
+        "end unless it ran before; while another command uses it, it stays, and the run fails. All further "
+        "arguments go to pytest: ./scripts/test tests/chart -k labels",
         epilog="With --context, the tests that install the chart need --registry and, in the environment, "
         "REGISTRY_USERNAME and REGISTRY_PASSWORD.",
         allow_abbrev=False,
@@ -87,5 +92,7 @@ def _given(options: argparse.Namespace) -> Iterator[str]:
     for name in OPTIONS:
         value = getattr(options, name.removeprefix("--").replace("-", "_"))
         for one in value if isinstance(value, list) else [value]:
-            if one:
+            if one is True:
+                yield name
+            elif one:
                 yield f"{name}={one.resolve() if isinstance(one, Path) else one}"

@@ -11,7 +11,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="scripts/up",
         description="Raise a real Kubernetes with two nodes, two registries and a Git server on this machine, "
-        "and say how to use it. Does nothing where it runs already.",
+        "and say how to use it. Does nothing where it runs already; replaces one that was raised differently.",
         epilog='With eval "$(./scripts/up)" the shell it runs in is ready for kubectl and helm.',
     )
     options.add_argument(
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="a wheel of the real BinderHub to put into its image; without it a stand-in serves",
     )
+    options.add_argument("--force", action="store_true", help="replace it even while another command uses it")
     return options
 
 
@@ -39,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
     """Raise the cluster; what a shell needs goes to stdout, what a person reads to stderr."""
     from lab import cluster, guide
 
-    cluster.up(options.binderhub_wheel)
+    cluster.up(options.binderhub_wheel, force=options.force)
     say(guide.text())
     print(guide.exports())
     return 0

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -30,6 +29,7 @@ from lab import (
     repositories,
     sysctls,
     tools,
+    users,
     values,
     worker,
 )
@@ -45,34 +45,45 @@ ANSWER_SECONDS = 20
 STAND_IN = "stand-in"
 
 
-def up(wheel: Path | None = None) -> None:
+def up(wheel: Path | None = None, *, force: bool = False) -> None:
     """Make the cluster run, with the real BinderHub of `wheel` or the stand-in; does nothing where it runs so already.
 
-    Raises Problem when another up or down is at work, or a part does not come up in time; logs are in `layout.LOGS`.
+    This process is a user of the cluster from then on. Raises Problem when another up or down is at work, when the
+    cluster must be replaced while another command uses it (unless `force`), or when a part does not come up in time;
+    logs are in `layout.LOGS`.
     """
-    with alone():
-        tools.build()
+    with users.alone():
         substitutes = images(wheel)
-        mirror.fill(substitutes)
         wanted = _fingerprint(mirror.keys(substitutes))
-        if present():
-            reason = _unfit(wanted)
-            if not reason:
-                repositories.make()
-                return
+        reason = _unfit(wanted) if present() else ""
+        if reason:
+            users.refuse_others(f"replace it, since {reason}", force=force)
+        tools.build()
+        mirror.fill(substitutes)
+        if reason:
             with step(f"removing the cluster that is there, since {reason}"):
                 _remove()
-        try:
-            _raise(wanted, wheel)
-        except KeyboardInterrupt:
-            _remove()  # a Problem leaves it, for its logs; the next `up` replaces it
-            raise
+        if present():
+            repositories.make()
+        else:
+            try:
+                _raise(wanted, wheel)
+            except KeyboardInterrupt:
+                _remove()  # a Problem leaves it, for its logs; the next `up` replaces it
+                raise
+        users.use()
 
 
-def down() -> None:
-    """Remove every trace of the cluster from this machine, but for the caches. Raises Problem where something stays."""
-    with alone():
+def down(*, force: bool = False) -> None:
+    """Remove every trace of the cluster from this machine, but for the caches.
+
+    Raises Problem where something stays, or when another command uses the cluster (unless `force`).
+    """
+    with users.alone():
+        if present():
+            users.refuse_others("remove it", force=force)
         _remove()
+        users.leave()
 
 
 def running() -> bool:
@@ -99,23 +110,6 @@ def description() -> str:
 def kubectl(*arguments: str, given: str = "") -> str:
     """Run kubectl as the cluster's administrator and return what it printed. Raises Problem when it fails."""
     return run(str(tools.folder() / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments, given=given)
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Hold the machine's only right to raise or remove the cluster; raises Problem when another command has it.
-
-    An abstract unix socket: the kernel frees it with its process, and it leaves no file.
-    """
-    with socket.socket(socket.AF_UNIX) as lock:
-        try:
-            lock.bind(f"\0{layout.CONTEXT}")
-        except OSError:
-            raise Problem(
-                "Another command is raising or removing the cluster right now.",
-                "Wait until it is done, then run this again.",
-            ) from None
-        yield
 
 
 def _fingerprint(image_keys: dict[str, str]) -> str:

@@ -12,6 +12,8 @@ VALUES = HOME / "values.yaml"
 AUTHORITY = HOME / "registry-authority.crt"
 STATE = HOME / "lab.json"
 LOGS = HOME / "logs"
+# Of the commands on this machine, not of the cluster: it stays when that is removed, and root alone may write there.
+LOCKS = Path("/run/binderhub-service-lab")
 
 BRIDGE = "bhs-lab"
 NETWORK = "10.89.0.0/24"

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from machine.estimate import Estimate
 from machine.paths import SCRIPTS, cache
 from machine.problem import Problem
 from machine.say import say, step
@@ -57,11 +58,12 @@ def fill(images: tuple[Image, ...]) -> None:
         stale = [image for image in images if _pushed().get(image.substitutes) != wanted[image.substitutes]]
         if not stale:
             return
-        say("Building the images that stand for the published ones (3 minutes, once)")
+        say("Building the images that stand for the published ones, once")
         _buildah("rm", "--all")  # what an interrupted run left
         with _registry() as address:
-            for image in stale:
-                with step(f"{image.folder}, for {image.substitutes}"):
+            estimate = Estimate([image.seconds for image in stale])
+            for number, image in enumerate(stale, start=1):
+                with step(f"{image.folder}, for {image.substitutes} ({number} of {len(stale)})", estimate):
                     _build(image)
                     name = registries.mirror_name(image.substitutes)
                     _buildah(

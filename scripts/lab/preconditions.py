@@ -18,13 +18,9 @@ RESOLV_CONFS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
 
 def check(wheel: Path | None = None) -> None:
-    """Raise Problem for: not root, no name server, no or an old Go when something is to be built, too little
-    disk, a wrong wheel.
-    """
+    """Raise Problem for: not root, no name server, too little disk, a wrong wheel."""
     checks.root()
     resolv_conf()
-    if not tools.built():
-        tools.check_go()
     checks.disk(cache(), WARM_GIB if tools.built() else COLD_GIB)
     checks.disk(HOME, WARM_GIB)
     if wheel:

@@ -44,6 +44,8 @@ class Image:
     """Puts into the build's context what is not in the folder."""
     depends: str = ""
     """What `prepare` puts there, as a hash: a change builds the image anew."""
+    seconds: float = 0
+    """How long the build takes on two cores, for estimates alone."""
 
 
 def images(wheel: Path | None = None) -> tuple[Image, ...]:
@@ -58,9 +60,10 @@ def images(wheel: Path | None = None) -> tuple[Image, ...]:
             debian=("base-files", "ca-certificates"),
             prepare=_debian,
             depends=tools.digest(AUTHORITIES),
+            seconds=18,
         ),
-        Image("pause", PAUSE_IMAGE, go=("kubernetes",), prepare=_programs("pause")),
-        Image("coredns", COREDNS_IMAGE, go=("coredns",), prepare=_programs("coredns")),
+        Image("pause", PAUSE_IMAGE, go=("kubernetes",), prepare=_programs("pause"), seconds=1),
+        Image("coredns", COREDNS_IMAGE, go=("coredns",), prepare=_programs("coredns"), seconds=2),
         Image(
             "docker",
             f"{docker['repository']}:{docker['tag']}",
@@ -68,6 +71,7 @@ def images(wheel: Path | None = None) -> tuple[Image, ...]:
             debian=("docker-cli", "docker-buildx"),
             go=("dockerd", "containerd", "runc"),
             prepare=_programs("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc"),
+            seconds=25,
         ),
         Image(
             "repo2docker",
@@ -76,6 +80,7 @@ def images(wheel: Path | None = None) -> tuple[Image, ...]:
             debian=("docker-cli", "docker-buildx", "git"),
             python=("jupyter-repo2docker",),
             python_program="/opt/repo2docker/bin/python",
+            seconds=19,
         ),
         Image(
             "binderhub",
@@ -86,6 +91,7 @@ def images(wheel: Path | None = None) -> tuple[Image, ...]:
             python_program="python3",
             prepare=lambda context: _binderhub(context, wheel),
             depends=_binderhub_key(wheel),
+            seconds=27,
         ),
     )
 

@@ -2,22 +2,17 @@
 
 import fcntl
 import hashlib
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine.paths import SCRIPTS, cache, is_complete, mark_complete
-from machine.problem import Problem
+from machine.estimate import Estimate
+from machine.paths import cache, is_complete, mark_complete
 from machine.say import say, step
 
 from lab.layout import PAUSE_IMAGE
 from lab.run import run
-
-GO = SCRIPTS / "lab" / "go"
-GO_NEEDED = (1, 26)
+from lab.toolchain import GO, find_go, go
 
 
 @dataclass(frozen=True)
@@ -33,6 +28,8 @@ class Module:
     cgo: bool = False
     release: str = field(default="", repr=False)
     """The version that the programs report, where their project releases them under another than the module's."""
+    seconds: float = field(default=0, repr=False)
+    """How long the build takes on two cores when nothing is cached, after those before it; for estimates alone."""
 
     @property
     def version(self) -> str:
@@ -73,14 +70,15 @@ _KUBERNETES_VERSIONS = tuple(
 )
 
 MODULES = (
-    Module("kubernetes", "k8s.io/kubernetes", _KUBERNETES_VERSIONS),
+    Module("kubernetes", "k8s.io/kubernetes", _KUBERNETES_VERSIONS, seconds=410),
     Module(
         "containerd",
         "github.com/containerd/containerd/v2",
         ("github.com/containerd/containerd/v2/version.Version",),
         tags=("no_btrfs", "no_devmapper", "no_zfs"),
+        seconds=58,
     ),
-    Module("runc", "github.com/opencontainers/runc", tags=("seccomp",), cgo=True),
+    Module("runc", "github.com/opencontainers/runc", tags=("seccomp",), cgo=True, seconds=11),
     Module(
         "dockerd",
         "github.com/moby/moby/v2",
@@ -88,17 +86,19 @@ MODULES = (
         tags=("no_btrfs",),
         # Moby tags each release twice: v2.0.0-beta.15 is docker-v29.5.2, of the same day.
         release="29.5.2",
+        seconds=120,
     ),
-    Module("coredns", "github.com/coredns/coredns"),
-    Module("helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/internal/version.version",)),
+    Module("coredns", "github.com/coredns/coredns", seconds=114),
+    Module("helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/internal/version.version",), seconds=96),
     Module(
         "registry",
         "github.com/distribution/distribution/v3",
         ("github.com/distribution/distribution/v3/version.version",),
+        seconds=60,
     ),
-    Module("gitserver", ""),
-    Module("netpol", "github.com/cloudnativelabs/kube-router"),
-    Module("actionlint", "github.com/rhysd/actionlint"),
+    Module("gitserver", "", seconds=1),
+    Module("netpol", "github.com/cloudnativelabs/kube-router", seconds=51),
+    Module("actionlint", "github.com/rhysd/actionlint", seconds=3),
 )
 
 
@@ -126,45 +126,32 @@ def built() -> bool:
 def build() -> None:
     """Build what is missing; safe against a second builder, and against being interrupted between two modules.
 
-    Raises Problem when Go is missing, too old, or fails.
+    Raises Problem when no Go can be had, or it fails.
     """
     if built():
         return
-    check_go()
     with (cache() / "bin.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if built():
             return
         destination = _folder()
         destination.mkdir(exist_ok=True)
-        say("Building Kubernetes and its companions from their Go modules (10 minutes on 2 cores, once)")
-        for number, one in enumerate(MODULES, start=1):
-            # Each is kept by itself too, so that a change of one leaves the others as they are.
-            part = cache() / f"go-{one.folder}-{one.key}"
-            if not is_complete(part):
-                with step(f"go build {one.folder} {one.version} ({number} of {len(MODULES)})"):
-                    _build(one, part)
-                mark_complete(part, f"go-{one.folder}-*")
+        # Each is kept by itself too, so that a change of one leaves the others as they are.
+        parts = {one: cache() / f"go-{one.folder}-{one.key}" for one in MODULES}
+        missing = [one for one in MODULES if not is_complete(parts[one])]
+        if missing:
+            find_go()  # a Go that has to be installed is a step of its own
+            say("Building Kubernetes and its companions from their Go modules, once")
+        estimate = Estimate([one.seconds for one in missing])
+        for number, one in enumerate(missing, start=1):
+            what = f"{one.folder} {one.version}".strip()
+            with step(f"go build {what} ({number} of {len(missing)})", estimate):
+                _build(one, parts[one])
+            mark_complete(parts[one], f"go-{one.folder}-*")
+        for part in parts.values():
             _link(part, destination)
         _build_pause(destination)
         mark_complete(destination, "bin-*")
-
-
-def check_go() -> None:
-    """Raise Problem unless a Go is on PATH that is new enough for the go.mod files."""
-    wanted = ".".join(map(str, GO_NEEDED))
-    go = shutil.which("go")
-    if not go:
-        raise Problem("Go is not on PATH.", f"Install Go {wanted} or newer as https://go.dev/doc/install says.")
-    # Asked where a go.mod is: a Go that brings newer ones along by itself answers with the one that it would take.
-    asked = [go, "env", "GOVERSION"]
-    text = subprocess.run(asked, cwd=GO / "kubernetes", capture_output=True, text=True, check=False).stdout
-    found = re.match(r"go(\d+)\.(\d+)", text)
-    if not found or (int(found[1]), int(found[2])) < GO_NEEDED:
-        raise Problem(
-            f"Go is {text.strip().removeprefix('go') or 'of a version that it does not tell'}, too old.",
-            f"Install Go {wanted} or newer as https://go.dev/doc/install says.",
-        )
 
 
 def sources(folder: Path) -> list[Path]:
@@ -192,27 +179,14 @@ def _link(part: Path, destination: Path) -> None:
 
 
 def _build(one: Module, destination: Path) -> None:
-    what = ["tool"] if one.pins else ["."]
-    command = ["go", "build", "-trimpath", "-tags", ",".join(one.tags), "-ldflags", " ".join(one.flags())]
-    done = subprocess.run(
-        [*command, "-o", f"{destination}/", *what],
-        cwd=GO / one.folder,
-        env={**os.environ, "CGO_ENABLED": "1" if one.cgo else "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Problem(
-            f"Building {one.folder} failed:\n{done.stderr.strip()[-2000:]}",
-            "Check that this machine reaches its Go module proxy and has free disk, then run this again.",
-        )
+    flags = ["-trimpath", "-tags", ",".join(one.tags), "-ldflags", " ".join(one.flags())]
+    what = "tool" if one.pins else "."
+    go("build", *flags, "-o", f"{destination}/", what, cwd=GO / one.folder, cgo=one.cgo)
 
 
 def _build_pause(destination: Path) -> None:
     """Compile the program of the pause image, which comes as C with the Kubernetes module."""
-    listed = run("go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes", cwd=GO / "kubernetes")
+    listed = go("list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes", cwd=GO / "kubernetes")
     source = Path(listed.strip()) / "build" / "pause" / "linux" / "pause.c"
     version = f"-DVERSION={PAUSE_IMAGE.rpartition(':')[2]}"
     run("gcc", "-Os", "-static", version, "-o", str(destination / "pause"), str(source))

@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-HEARTBEAT_SECONDS = 30.0
+from machine.estimate import Estimate
+
+TICK_SECONDS = 1.0
 
 
 def say(text: str) -> None:
@@ -15,36 +17,36 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def step(what: str) -> Iterator[None]:
-    """Announce `what`, show that it is still going, and say how many seconds it took, or that it failed.
+def step(what: str, estimate: Estimate | None = None) -> Iterator[None]:
+    """Announce `what`, and say at its end how many seconds it took, or that it failed.
 
-    On a terminal the line counts seconds in place; elsewhere a line is added every `HEARTBEAT_SECONDS`.
+    With the `estimate` of a series it says how long the series still takes. On a terminal the line counts seconds in
+    place; elsewhere a step has one line at its start and one at its end.
     """
     terminal = sys.stderr.isatty()
     started = time.monotonic()
     finished = threading.Event()
 
     def tick() -> None:
-        while not finished.wait(1.0 if terminal else HEARTBEAT_SECONDS):
-            seconds = time.monotonic() - started
-            if terminal:
-                print(f"\r  … {what} ({seconds:.0f} s)", end="", file=sys.stderr, flush=True)
-            else:
-                say(f"  … {what} ({seconds:.0f} s so far)")
+        while not finished.wait(TICK_SECONDS):
+            words = [f"{time.monotonic() - started:.0f} s", *([str(estimate)] if estimate else [])]
+            print(f"\r\033[K  … {what} ({', '.join(words)})", end="", file=sys.stderr, flush=True)
 
-    if terminal:
-        print(f"  … {what}", end="", file=sys.stderr, flush=True)
-    else:
-        say(f"  … {what}")
+    begin = f"  … {what} ({estimate})" if estimate else f"  … {what}"
+    print(begin, end="" if terminal else "\n", file=sys.stderr, flush=True)
     ticker = threading.Thread(target=tick, daemon=True)
-    ticker.start()
+    if terminal:
+        ticker.start()
     outcome = "failed"
     try:
         yield
         outcome = "done"
+        if estimate:
+            estimate.step_done()
     finally:
         finished.set()
-        ticker.join()
+        if terminal:
+            ticker.join()
         mark = "✓" if outcome == "done" else "✗"
         start_of_line = "\r\033[K" if terminal else ""
         say(f"{start_of_line}  {mark} {what}: {outcome} in {time.monotonic() - started:.1f} s")

@@ -81,13 +81,16 @@ def of_context(context: str) -> Cluster:
     return Cluster(file, context, where=UPSTREAM)
 
 
-def local() -> Cluster:
-    """The local cluster, raised if it does not run. Raises Problem where this machine cannot have it."""
+def local(*, force: bool = False) -> Cluster:
+    """The local cluster, raised if it does not run. Raises Problem where this machine cannot have it.
+
+    `force`: replace one that does not fit even while another command uses it.
+    """
     from lab import cluster, layout, preconditions, tools
 
     preconditions.check()
     packages.install(("lab",))
-    cluster.up()
+    cluster.up(force=force)
     return Cluster(
         layout.KUBECONFIG,
         path=f"{tools.folder()}:{os.environ.get('PATH', os.defpath)}",

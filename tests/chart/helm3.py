@@ -1,12 +1,10 @@
 """Helm 3, built from the Go module that helm3/go.mod pins. Nothing but these tests needs it."""
 
 import fcntl
-import os
 import re
-import subprocess
 from pathlib import Path
 
-from lab import tools
+from lab import toolchain, tools
 from machine.paths import cache, is_complete, mark_complete
 
 MODULE = Path(__file__).parent / "helm3"
@@ -20,7 +18,6 @@ def program() -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_complete(folder):
-            tools.check_go()
             _build(folder)
             mark_complete(folder, "helm3-*")
     return folder / "helm"
@@ -35,10 +32,5 @@ def _build(folder: Path) -> None:
     for package in ("pkg/chartutil", "pkg/lint/rules"):
         for name, number in (("Major", "1"), ("Minor", found[1])):
             words += ["-X", f"helm.sh/helm/v3/{package}.k8sVersion{name}={number}"]
-    subprocess.run(
-        ["go", "build", "-trimpath", "-ldflags", " ".join(words), "-o", str(folder / "helm"), "tool"],
-        cwd=MODULE,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
-        check=True,
-        timeout=900,
-    )
+    flags = ["-trimpath", "-ldflags", " ".join(words)]
+    toolchain.go("build", *flags, "-o", str(folder / "helm"), "tool", cwd=MODULE, timeout=900)

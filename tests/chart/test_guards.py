@@ -11,8 +11,9 @@ from machine.paths import CHART
 from machine.problem import Problem
 from values.rendering import Chart
 
+VALIDATION = (CHART / "templates" / "_validate-values.tpl").read_text()
 ADVICE: dict[str, str] = yaml.safe_load(
-    (CHART / "templates" / "_helpers-guards.tpl").read_text().split("guards.foreign-keys")[1].split("{{- end }}")[0][6:]
+    VALIDATION.partition('validate-values.other-charts-keys.advice" -}}')[2].partition("{{- end }}")[0]
 )
 FOREIGN = {path for path, part in described(SCHEMA) if part.get("$ref") == "#/$defs/foreign"}
 KEYS = {path for path, _ in described(SCHEMA)}

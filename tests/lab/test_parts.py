@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab import cgroups, layout, mirror, registries, substitutes, tools
+from lab import cgroups, layout, mirror, registries, substitutes, toolchain, tools
 from lab.run import run
 from machine.paths import CHART
 from machine.problem import Problem
@@ -23,31 +23,19 @@ def test_a_tool_is_told_the_version_that_go_mod_pins() -> None:
 
 @pytest.mark.parametrize("module", tools.MODULES, ids=lambda module: module.folder)
 def test_every_module_is_pinned_and_summed(module: tools.Module) -> None:
-    folder = tools.GO / module.folder
+    folder = toolchain.GO / module.folder
     assert module.version.startswith("v") is bool(module.pins)
     assert (folder / "go.sum").exists() is bool(module.pins)
 
 
 def test_a_changed_module_leaves_the_others_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(tools.GO, tmp_path / "go")
+    shutil.copytree(toolchain.GO, tmp_path / "go")
     monkeypatch.setattr(tools, "GO", tmp_path / "go")
     whole, before = tools.key(), {module.folder: module.key for module in tools.MODULES}
     with (tmp_path / "go" / "netpol" / "main.go").open("a") as file:
         file.write("// changed\n")
     assert [module.folder for module in tools.MODULES if module.key != before[module.folder]] == ["netpol"]
     assert tools.key() != whole
-
-
-def test_no_go_and_an_old_go_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Problem, match="Go is not on PATH") as none:
-        tools.check_go()
-    assert "Install Go 1.26" in none.value.next_step
-    go = tmp_path / "go"
-    go.write_text("#!/bin/sh\necho go1.19.8\n")
-    go.chmod(0o755)
-    with pytest.raises(Problem, match=r"Go is 1\.19\.8, too old"):
-        tools.check_go()
 
 
 def test_a_command_that_fails_is_told_with_its_words() -> None:

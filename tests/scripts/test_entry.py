@@ -119,13 +119,6 @@ def test_folders_of_the_cache_that_nothing_uses_go(tmp_path: Path, monkeypatch: 
     assert [folder.name for folder in folders if folder.exists()] == ["bin-new", "bin-used", "bin-unfinished"]
 
 
-def test_without_go_and_without_programs_up_says_how_to_get_go(tmp_path: Path) -> None:
-    done = run(system_python(), SCRIPTS / "up", XDG_CACHE_HOME=str(tmp_path), PATH="/usr/sbin:/usr/bin:/sbin:/bin")
-    assert done.returncode == 1
-    assert "Install Go 1.26" in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None:
     script = (
         'mount -t tmpfs -o size=16m tmpfs "$XDG_CACHE_HOME" && "$0" "$1"; code=$?; ls "$XDG_CACHE_HOME"; exit $code'

@@ -1,10 +1,10 @@
 {{- /*
-  Where BinderHub connects to. Visitors name the hosts of repositories, so private addresses and a cloud's metadata are
-  closed. What the values configure stays reachable by construction: an address or a Service in the cluster is opened
-  itself, and of a host whose address only DNS knows, its port is opened on private addresses.
+  Where BinderHub may connect to. Visitors choose the hosts of repositories, so private addresses and a cloud's metadata
+  servers are closed. Whatever the values configure stays reachable: an IP address or a Service in the cluster gets a rule
+  of its own, and another host, whose address only DNS knows, gets its port opened on all private addresses.
 */}}
 
-{{- /* URLs that BinderHub is configured with, beside the hub's: registries, and proxies of its environment. A JSON list. */}}
+{{- /* The URLs that BinderHub is configured with, as a JSON list: registries, the hub, and HTTP proxies. */}}
 {{- define "binderhub-service.binderhub-egress.urls" -}}
     {{- $urls := list }}
     {{- $registry := include "binderhub-service.registry" . | fromJson }}
@@ -24,8 +24,8 @@
     {{- compact $urls | uniq | toJson }}
 {{- end }}
 
-{{- /* One rule for a host and a port, which are taken from a URL. Takes a list: the root, and the URL. */}}
-{{- define "binderhub-service.binderhub-egress.to-url" -}}
+{{- /* The rules that open the host and port of a URL. Takes a list: the root context and the URL. */}}
+{{- define "binderhub-service.binderhub-egress.url-rules" -}}
 {{- $root := first . }}
 {{- $url := last . }}
 {{- if not (contains "://" $url) }}
@@ -42,7 +42,7 @@
     - ipBlock:
         cidr: {{ printf "%s/%s" $host (contains ":" $host | ternary "128" "32") | quote }}
 {{- else if regexMatch "(^|[.])(docker[.]io|ghcr[.]io|quay[.]io|gcr[.]io|pkg[.]dev)$" $host }}
-{{- /* Public, so open already. */}}
+{{- /* Public, so already open. */}}
 {{- else if and (ne $host "hub") (regexMatch "^[a-z0-9-]+([.][a-z0-9-]+)*$" $host) }}
 {{- $service := or (lt (len $labels) 3) (eq (index $labels 2) "svc") }}
 {{- if $service }}
@@ -62,7 +62,7 @@
 - ports:
     - port: {{ $port }}
   to:
-    {{- include "binderhub-service.network-policy.private" $root | trim | nindent 4 }}
+    {{- include "binderhub-service.network-policy.private-peers" $root | trim | nindent 4 }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -70,8 +70,8 @@
 {{- define "binderhub-service.binderhub-egress.rules" -}}
 {{- $policy := .Values.networkPolicy }}
 - to:
-    {{- include "binderhub-service.network-policy.internet" . | trim | nindent 4 }}
-{{ include "binderhub-service.network-policy.name-servers" (list . true) | trim }}
+    {{- include "binderhub-service.network-policy.internet-peers" . | trim | nindent 4 }}
+{{ include "binderhub-service.network-policy.dns-rule" (list . true) | trim }}
 # The Kubernetes API, at an address that no value knows and that may change; kubernetesApi narrows it.
 - ports:
     {{- range $policy.binderhub.kubernetesApi.ports }}
@@ -82,7 +82,7 @@
     - ipBlock:
         cidr: {{ . | quote }}
     {{- else }}
-    {{- include "binderhub-service.network-policy.all-but" (append (include "binderhub-service.network-policy.metadata" . | fromJsonArray) "64:ff9b::/96") | trim | nindent 4 }}
+    {{- include "binderhub-service.network-policy.peers-except" (append (include "binderhub-service.network-policy.metadata-cidrs" . | fromJsonArray) "64:ff9b::/96") | trim | nindent 4 }}
     {{- end }}
 # The hub of a Zero to JupyterHub in the release's namespace.
 - to:
@@ -91,18 +91,38 @@
           app: jupyterhub
           component: hub
 {{- range include "binderhub-service.binderhub-egress.urls" . | fromJsonArray }}
-{{- with include "binderhub-service.binderhub-egress.to-url" (list $ .) | trim }}
+{{- with include "binderhub-service.binderhub-egress.url-rules" (list $ .) | trim }}
 {{ . }}
 {{- end }}
 {{- end }}
 {{- if $policy.egressAllowRules.privateIPs }}
 - to:
-    {{- include "binderhub-service.network-policy.private" . | trim | nindent 4 }}
+    {{- include "binderhub-service.network-policy.private-peers" . | trim | nindent 4 }}
 {{- end }}
 {{- if $policy.egressAllowRules.cloudMetadataServer }}
-{{ include "binderhub-service.network-policy.to-metadata" . | trim }}
+{{ include "binderhub-service.network-policy.metadata-rule" . | trim }}
 {{- end }}
 {{- with $policy.binderhub.egress }}
 {{ . | toYaml }}
+{{- end }}
+{{- end }}
+
+{{- /* The clients of BinderHub that a rule admits, as peers. */}}
+{{- define "binderhub-service.binderhub-ingress.peers" -}}
+{{- $access := dict "hub.jupyter.org/network-access-binderhub" "true" }}
+{{- $anyNamespace := eq .Values.networkPolicy.binderhub.interNamespaceAccessLabels "accept" }}
+{{- /* JupyterHub's proxy forwards requests, and its hub checks that the service answers. */}}
+{{- range list $access (dict "app" "jupyterhub" "component" "proxy") (dict "app" "jupyterhub" "component" "hub") }}
+- podSelector:
+    matchLabels:
+      {{- . | toYaml | nindent 6 }}
+  {{- if $anyNamespace }}
+  namespaceSelector: {}
+  {{- end }}
+{{- end }}
+{{- if $anyNamespace }}
+- namespaceSelector:
+    matchLabels:
+      {{- $access | toYaml | nindent 6 }}
 {{- end }}
 {{- end }}

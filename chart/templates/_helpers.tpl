@@ -1,9 +1,11 @@
 {{- /*
-  Names of objects. A parent chart can include these too, to refer to an object of this chart; it sees its own .Values
-  and .Chart then, hence "scope". That works for a direct parent, and while this chart has no alias.
+  Helpers of all components: names, labels, images and environment variables.
+
+  A parent chart can include the names too, to refer to an object of this chart. The helpers then see the parent's
+  .Values and .Chart, which is what "scope" is for. It works in a direct parent that gives this chart no alias.
 */}}
 
-{{- /* The values that names are made of, as JSON, whether this chart or its parent asks. */}}
+{{- /* The values that names are made of, as JSON, both in this chart and in its parent. */}}
 {{- define "binderhub-service.scope" -}}
     {{- $values := .Values }}
     {{- $chart := .Chart.Name }}
@@ -43,7 +45,7 @@
     {{- include "binderhub-service.fullname.dash" . }}binderhub
 {{- end }}
 
-{{- /* ServiceAccount of BinderHub; empty where none is made and none is named */}}
+{{- /* ServiceAccount of BinderHub; empty if the chart creates none and the values name none */}}
 {{- define "binderhub-service.binderhub.serviceaccount.fullname" -}}
     {{- $account := (include "binderhub-service.scope" . | fromJson).serviceAccount }}
     {{- if $account.create }}
@@ -63,7 +65,7 @@
     {{- include "binderhub-service.fullname.dash" . }}docker-api
 {{- end }}
 
-{{- /* ConfigMap with the authorities that build pods trust beside those of their image */}}
+{{- /* ConfigMap with the certificate authorities that build pods trust beside those of their image */}}
 {{- define "binderhub-service.build-pods-authorities.fullname" -}}
     {{- include "binderhub-service.fullname.dash" . }}build-pods-authorities
 {{- end }}
@@ -71,4 +73,46 @@
 {{- /* Secret with the docker config that build pods push with */}}
 {{- define "binderhub-service.build-pods-docker-config.fullname" -}}
     {{- include "binderhub-service.fullname.dash" . }}build-pods-docker-config
+{{- end }}
+
+{{- /* The labels of every object */}}
+{{- define "binderhub-service.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "binderhub-service.appLabels" . }}
+app.kubernetes.io/version: {{ .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- /* The selector labels, together with app.kubernetes.io/component. Selectors are immutable: add nothing here. */}}
+{{- define "binderhub-service.appLabels" -}}
+app.kubernetes.io/name: {{ (include "binderhub-service.scope" . | fromJson).name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- /* The name of an image, from its values. A digest is part of the tag: "29.5.2-dind@sha256:…". */}}
+{{- define "binderhub-service.image" -}}
+    {{- printf "%s:%s" .repository .tag | quote }}
+{{- end }}
+
+{{- /*
+  The `env` of a container, from a list in that form, or from a mapping of names to values or to {valueFrom: …}. Helm
+  merges the mappings of several values files, where it replaces lists; null removes a variable.
+*/}}
+{{- define "binderhub-service.env" -}}
+    {{- if kindIs "map" . }}
+        {{- $list := list }}
+        {{- range $name, $value := . }}
+            {{- if kindIs "map" $value }}
+                {{- $list = append $list (merge (dict "name" $name) $value) }}
+            {{- else if not (kindIs "invalid" $value) }}
+                {{- /* toJson, since toString writes large numbers as 1e+07 */}}
+                {{- $list = append $list (dict "name" $name "value" (kindIs "string" $value | ternary $value (toJson $value))) }}
+            {{- end }}
+        {{- end }}
+        {{- with $list }}
+            {{- . | toYaml }}
+        {{- end }}
+    {{- else if . }}
+        {{- . | toYaml }}
+    {{- end }}
 {{- end }}

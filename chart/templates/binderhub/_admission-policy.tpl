@@ -1,32 +1,17 @@
 {{- /*
-  What BinderHub's service account may make, in CEL: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
-  Texts come into it with toJson, which writes what CEL reads.
+  Helpers of the admission policy, which limits what BinderHub's service account may create. It is written in CEL:
+  https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+  toJson quotes strings in a way that CEL reads.
 */}}
 
-{{- define "binderhub-service.admission-policy.guards" -}}
-    {{- if .Values.admissionPolicy.enabled }}
-        {{- if semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version }}
-            {{- printf "admissionPolicy.enabled is true, but ValidatingAdmissionPolicy came with Kubernetes 1.30, and this is %s. Set admissionPolicy.enabled to false, or upgrade Kubernetes." .Capabilities.KubeVersion.Version | fail }}
-        {{- end }}
-        {{- if eq .Values.buildPods.executor "upstream" }}
-            {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
-        {{- end }}
-        {{- range (.Values.config.KubernetesBuildExecutor | default dict).init_containers | default .Values.buildPods.initContainers }}
-            {{- if ne (.securityContext | default dict).allowPrivilegeEscalation false }}
-                {{- printf "admissionPolicy.enabled is true, and refuses build pods whose init container %s may gain privileges. Set securityContext.allowPrivilegeEscalation to false there, in buildPods.initContainers, or admissionPolicy.enabled to false." .name | fail }}
-            {{- end }}
-        {{- end }}
-    {{- end }}
-{{- end }}
-
-{{- /* Names of these objects, which are the cluster's: no namespace has a dot in its name, so no two releases share one. */}}
+{{- /* The objects are cluster-scoped. No two releases share a name, because the name of a namespace has no dot. */}}
 {{- define "binderhub-service.admission-policy.name" -}}
     {{- .Release.Namespace }}.{{ .Release.Name }}.binderhub
 {{- end }}
 
 {{- /*
-  What the values say of build pods, as JSON: volumes, mounts and secretKeyRefs as they are, and names. Each can be a
-  trait in config.KubernetesBuildExecutor instead.
+  What the values allow build pods to have, as JSON: volumes, mounts, secretKeyRefs, and lists of names. A trait in
+  config.KubernetesBuildExecutor takes the place of a value.
 */}}
 {{- define "binderhub-service.admission-policy.build-pods" -}}
     {{- $traits := .Values.config.KubernetesBuildExecutor | default dict }}
@@ -62,7 +47,7 @@
         "volumeNames" $volumeNames
         "mounts" $mounts
         "images" (compact $images | uniq)
-        "pushSecrets" (list (include "binderhub-service.registry.push-secret" .) $traits.push_secret $old.push_secret | compact | uniq)
+        "pushSecrets" (list (include "binderhub-service.build-pods.push-secret" .) $traits.push_secret $old.push_secret | compact | uniq)
         "secretKeys" (compact $secretKeys)
         "secretsOfEnv" (compact $secretsOfEnv | uniq)
         "pullSecrets" ($traits.image_pull_secrets | default $values.imagePullSecrets | default list)
@@ -74,9 +59,9 @@
 {{- end }}
 
 {{- /*
-  That an object has what a value says, in CEL. Takes a list: the object's expression, and the value. The API server
-  leaves fields out that are false, zero or empty. An object may have more fields than the value, but not those with
-  which a volume reads a Secret, another claim, or something else than the value says.
+  Whether an object has all fields of a value, in CEL. Takes a list: the expression of the object, and the value. The API
+  server omits fields that are false, zero or empty. An object may have more fields than the value, except those that
+  let a volume read a Secret, another claim, or another source.
 */}}
 {{- define "binderhub-service.admission-policy.matches" -}}
     {{- $path := first . }}
@@ -125,8 +110,8 @@
     {{- compact $conditions | join " && " }}
 {{- end }}
 
-{{- /* Whether an object matches one of several values, in CEL. Takes a list: the object's expression, and the values. */}}
-{{- define "binderhub-service.admission-policy.any" -}}
+{{- /* Whether an object matches any of several values, in CEL. Takes a list: the expression of the object, and the values. */}}
+{{- define "binderhub-service.admission-policy.matches-any" -}}
     {{- $any := list }}
     {{- range last . }}
         {{- $any = append $any (printf "(%s)" (include "binderhub-service.admission-policy.matches" (list (first $) .))) }}

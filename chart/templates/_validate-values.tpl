@@ -1,0 +1,351 @@
+{{- /*
+  Refuses values that contradict each other, that belong to another chart, or that would have no effect. Every `fail`
+  of the chart is here, and each message says what is wrong and what to write. validate-values.yaml calls it. Helm
+  renders that template after those in folders, which therefore must not break on values that are refused here.
+*/}}
+{{- define "binderhub-service.validate-values" -}}
+    {{- include "binderhub-service.validate-values.registry" . }}
+    {{- include "binderhub-service.validate-values.docker-api" . }}
+    {{- include "binderhub-service.validate-values.build-pods-registry-credentials" . }}
+    {{- include "binderhub-service.validate-values.executor-traits" . }}
+    {{- include "binderhub-service.validate-values.pod-disruption-budget" . }}
+    {{- include "binderhub-service.validate-values.network-policy" . }}
+    {{- include "binderhub-service.validate-values.other-charts-keys" . }}
+    {{- include "binderhub-service.validate-values.trait-names" . }}
+    {{- include "binderhub-service.validate-values.image-prefix" . }}
+    {{- include "binderhub-service.validate-values.renamed-traits" . }}
+    {{- include "binderhub-service.validate-values.hub" . }}
+    {{- include "binderhub-service.validate-values.access" . }}
+    {{- include "binderhub-service.validate-values.git-credentials" . }}
+    {{- include "binderhub-service.validate-values.http-route" . }}
+    {{- include "binderhub-service.validate-values.admission-policy" . }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.registry" -}}
+    {{- $registry := .Values.registry }}
+    {{- $host := (include "binderhub-service.registry" . | fromJson).host | default "" }}
+    {{- if not $registry.server }}
+        {{- range $name := list "username" "existingSecret" "certificateAuthority" "insecure" "tokenHosts" }}
+            {{- if get $registry $name }}
+                {{- printf "registry.%s is set, but not the registry that it is for. Set registry.server to its host: docker.io, quay.io, registry.example.org:5000 …" $name | fail }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+    {{- if contains "/" $host }}
+        {{- printf "registry.server is %s, which is more than a host. Set it to %s, and give the rest in config.BinderHub.image_prefix." $registry.server (splitList "/" $host | first) | fail }}
+    {{- end }}
+    {{- if and (hasPrefix "http://" $registry.server) (not $registry.insecure) }}
+        {{- printf "registry.server is %s, which speaks plain HTTP. Set registry.insecure to true as well, or leave out http://." $registry.server | fail }}
+    {{- end }}
+    {{- if and $registry.insecure $registry.certificateAuthority }}
+        {{- fail "registry.insecure means plain HTTP, which has no certificate that registry.certificateAuthority could be for. Leave one of them out." }}
+    {{- end }}
+    {{- if and $registry.existingSecret $registry.username }}
+        {{- fail "registry.existingSecret and registry.username are both set. Leave the one out that is not to be used." }}
+    {{- end }}
+    {{- if and $registry.existingSecret .Values.buildPodsDockerConfig }}
+        {{- fail "registry.existingSecret and buildPodsDockerConfig are both the docker config of build pods. Put all of it into the Secret, and leave buildPodsDockerConfig out." }}
+    {{- end }}
+    {{- $login := or $registry.username $registry.existingSecret }}
+    {{- if and $login .Values.buildPodsRegistryCredentials.username }}
+        {{- fail "registry and buildPodsRegistryCredentials both have the login that build pods push with. Leave out buildPodsRegistryCredentials." }}
+    {{- end }}
+    {{- if and $registry.username (hasKey ((.Values.buildPodsDockerConfig | default dict).auths | default dict) (include "binderhub-service.registry" . | fromJson).authKey) }}
+        {{- printf "buildPodsDockerConfig.auths has a login for %s, and registry.username is another. Leave one of them out." $host | fail }}
+    {{- end }}
+    {{- if $login }}
+        {{- range $trait := list "url" "username" "password" "auth_config_url" "docker_config_path" }}
+            {{- if get ($.Values.config.DockerRegistry | default dict) $trait }}
+                {{- printf "config.DockerRegistry.%s and a login in registry are both set, and the chart makes the former of the latter. Leave out config.DockerRegistry.%s." $trait $trait | fail }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+    {{- range $name, $file := .Values.dockerApi.extraFiles }}
+        {{- if and $registry.certificateAuthority (eq $file.mountPath (printf "/etc/docker/certs.d/%s/ca.crt" $host)) }}
+            {{- printf "registry.certificateAuthority and dockerApi.extraFiles.%s are both the authority of %s. Leave one of them out." $name $host | fail }}
+        {{- end }}
+    {{- end }}
+    {{- if $registry.insecure }}
+        {{- range $name, $file := .Values.dockerApi.extraFiles }}
+            {{- if and (eq $file.mountPath "/etc/docker/daemon.json") (not $file.data) }}
+                {{- printf "registry.insecure adds to daemon.json, which dockerApi.extraFiles.%s gives as text. Give it as data, a mapping." $name | fail }}
+            {{- end }}
+        {{- end }}
+        {{- range .Values.dockerApi.extraArgs }}
+            {{- if hasPrefix "--insecure-registry" . }}
+                {{- fail "registry.insecure adds to daemon.json, and dockerd refuses to read the same from there and from --insecure-registry in dockerApi.extraArgs. Leave out the argument; other registries go into a daemon.json in dockerApi.extraFiles." }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.docker-api" -}}
+    {{- $cleaner := .Values.dockerApi.cleaner }}
+    {{- if $cleaner.enabled }}
+        {{- $key := include "binderhub-service.docker-api.daemon-json-key" . }}
+        {{- if and $key (not (hasKey (get .Values.dockerApi.extraFiles $key) "data")) }}
+            {{- printf "dockerApi.cleaner adds to daemon.json, which dockerApi.extraFiles.%s gives as text. Give it as data, a mapping." $key | fail }}
+        {{- end }}
+        {{- if not (include "binderhub-service.docker-api.storage-limit" .) }}
+            {{- printf "dockerApi.cleaner cannot read dockerApi.storage.emptyDir.sizeLimit, %s. Write it with Gi behind the number." .Values.dockerApi.storage.emptyDir.sizeLimit | fail }}
+        {{- end }}
+    {{- end }}
+    {{- range $key, $file := .Values.dockerApi.extraFiles }}
+        {{- if not (hasKey (include "binderhub-service.docker-api.files-data" (dict $key $file) | fromYaml) $key) }}
+            {{- printf "dockerApi.extraFiles.%s.data cannot be written to %s. Let mountPath end in .json, .toml, .yaml or .yml, or give the text as stringData." $key $file.mountPath | fail }}
+        {{- end }}
+    {{- end }}
+    {{- if $cleaner.enabled }}
+        {{- if le (int $cleaner.highPercent) (int $cleaner.lowPercent) }}
+            {{- printf "dockerApi.cleaner.lowPercent is %d, and cleaning begins at highPercent, %d. Set lowPercent lower." (int $cleaner.lowPercent) (int $cleaner.highPercent) | fail }}
+        {{- end }}
+        {{- if ne .Values.buildPods.executor "service" }}
+            {{- fail "dockerApi.cleaner learns from build pods that a build runs, and those of buildPods.executor: upstream do not tell. Leave one of the two out." }}
+        {{- end }}
+    {{- end }}
+    {{- /* `helm template` looks nothing up. A command that installs finds this namespace, which every cluster has. */}}
+    {{- if and .Values.dockerApi.cleanUp (lookup "v1" "Namespace" "" "kube-system") }}
+        {{- fail "dockerApi.cleanUp is for `helm template`, after the release was uninstalled: it removes the data of the daemons. Leave it out, and follow docs/how-to/uninstall." }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.build-pods-registry-credentials" -}}
+    {{- $registry := .Values.buildPodsRegistryCredentials }}
+    {{- if and $registry.username (not $registry.server) (include "binderhub-service.registry.pushes" .) }}
+        {{- fail "buildPodsRegistryCredentials.username is set without a server. Set buildPodsRegistryCredentials.server to the registry's address, https://index.docker.io/v1/ for Docker Hub." }}
+    {{- end }}
+{{- end }}
+
+{{- /* A value of this chart and a trait of KubernetesBuildExecutor must not set the same thing. */}}
+{{- define "binderhub-service.validate-values.executor-traits" -}}
+    {{- $executor := .Values.config.KubernetesBuildExecutor | default dict }}
+    {{- /* A deadlineSeconds of 3600 is the default, which the trait may override. */}}
+    {{- $pairs := dict
+        "resources" (list "buildPods.resources" .Values.buildPods.resources)
+        "namespace" (list "buildPods.namespace" .Values.buildPods.namespace)
+        "image_pull_secrets" (list "buildPods.imagePullSecrets" .Values.buildPods.imagePullSecrets)
+        "node_selector" (list "builders.nodeSelector" .Values.builders.nodeSelector)
+        "affinity" (list "builders.affinity" .Values.builders.affinity)
+        "priority_class_name" (list "buildPods.priorityClassName" .Values.buildPods.priorityClassName)
+        "labels" (list "buildPods.labels" .Values.buildPods.labels)
+        "extra_env" (list "buildPods.extraEnv" .Values.buildPods.extraEnv)
+        "extra_volumes" (list "buildPods.extraVolumes" .Values.buildPods.extraVolumes)
+        "extra_volume_mounts" (list "buildPods.extraVolumeMounts" .Values.buildPods.extraVolumeMounts)
+        "init_containers" (list "buildPods.initContainers" .Values.buildPods.initContainers)
+        "deadline" (list "buildPods.deadlineSeconds" (ne (int .Values.buildPods.deadlineSeconds) 3600 | ternary .Values.buildPods.deadlineSeconds 0))
+        "image_pull_policy" (list "buildPods.imagePullPolicy" .Values.buildPods.imagePullPolicy)
+        "service_account_name" (list "buildPods.serviceAccountName" .Values.buildPods.serviceAccountName)
+    }}
+    {{- range $trait, $pair := $pairs }}
+        {{- if and (get $executor $trait) (last $pair) }}
+            {{- printf "%s and config.KubernetesBuildExecutor.%s are both set. Leave one of them out." (first $pair) $trait | fail }}
+        {{- end }}
+    {{- end }}
+    {{- if and .Values.builders.affinity .Values.dockerApi.affinity }}
+        {{- fail "builders.affinity and dockerApi.affinity are both set. Leave one of them out." }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.pod-disruption-budget" -}}
+    {{- $pdb := .Values.pdb }}
+    {{- if and $pdb.enabled (not (kindIs "invalid" $pdb.minAvailable)) (not (kindIs "invalid" $pdb.maxUnavailable)) }}
+        {{- fail "pdb.minAvailable and pdb.maxUnavailable are both set, and Kubernetes takes one of them. Leave one of them out." }}
+    {{- end }}
+{{- end }}
+
+{{- /* Network policies that would not exist, or would cut off what another value exposes. */}}
+{{- define "binderhub-service.validate-values.network-policy" -}}
+    {{- $own := .Values.networkPolicy.binderhub }}
+    {{- if and $own.enabled (not .Values.networkPolicy.enabled) }}
+        {{- fail "networkPolicy.binderhub.enabled is true and networkPolicy.enabled is false, which makes no policies at all. Set both to true, or both to false." }}
+    {{- end }}
+    {{- if and $own.enabled (not $own.ingress) (not $own.allowedIngressPorts) }}
+        {{- $outside := ternary "the controller of the Ingress" "" .Values.ingress.enabled }}
+        {{- with $outside | default (ternary "the Gateway of the HTTPRoute" "" .Values.httpRoute.enabled) }}
+            {{- printf "networkPolicy.binderhub.enabled would keep %s from BinderHub. Let its pods in with a rule in networkPolicy.binderhub.ingress, or anybody with networkPolicy.binderhub.allowedIngressPorts: [http]." . | fail }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* Keys of BinderHub's own chart: their path, and what to do instead. */}}
+{{- define "binderhub-service.validate-values.other-charts-keys.advice" -}}
+imageBuilderType: Leave it out, since builds run in the docker daemons that dockerApi configures.
+dind: Set dockerApi.image, dockerApi.extraArgs, dockerApi.resources and dockerApi.storage instead.
+pink: Leave it out, since builds run in the docker daemons that dockerApi configures.
+imageCleaner: Set dockerApi.cleaner instead.
+cors: Set config.BinderHub.cors_allow_origin instead.
+jupyterhub: Install JupyterHub by its own chart, and set hub.enabled to true.
+deployment: Leave it out, since the probes are the chart's own, and podLabels are labels of the pod.
+extraFiles: Mount them with extraVolumes and extraVolumeMounts.
+extraPodSpec: Set podSecurityContext, affinity or tolerations instead.
+initContainers: Leave it out, or set buildPods.initContainers for build pods.
+rbac.enabled: Set rbac.create instead.
+image.name: Set image.repository instead.
+dockerApi.image.name: Set dockerApi.image.repository instead.
+ingress.https: Set ingress.tls instead.
+httpRoute.matches: Leave it out, since the path follows config.BinderHub.base_url.
+registry.url: Put the registry's host into registry.server.
+{{- end }}
+
+{{- define "binderhub-service.validate-values.other-charts-keys" -}}
+    {{- $values := .Values | toJson | fromJson }}
+    {{- range $path, $advice := include "binderhub-service.validate-values.other-charts-keys.advice" . | fromYaml }}
+        {{- $found := $values }}
+        {{- range splitList "." $path }}
+            {{- $found = kindIs "map" $found | ternary $found dict | dig . nil }}
+        {{- end }}
+        {{- if not (kindIs "invalid" $found) }}
+            {{- printf "%s is a value of BinderHub's own chart, not of this one. %s" $path $advice | fail }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* Traits have names like node_selector. traitlets ignores one in the style of Kubernetes' own fields. */}}
+{{- define "binderhub-service.validate-values.trait-names" -}}
+    {{- $traits := dict
+        "KubernetesBuildExecutor" (list "node_selector" "build_image" "docker_host" "extra_envs" "image_pull_secrets" "log_tail_lines" "memory_limit" "memory_request" "push_secret" "repo2docker_extra_args" "sticky_builds")
+        "BinderHub" (list "auth_enabled" "base_url" "cors_allow_origin" "enable_api_only_mode" "hub_url" "image_prefix" "use_registry")
+    }}
+    {{- range $class, $names := $traits }}
+        {{- $given := get $.Values.config $class | default dict }}
+        {{- range $names }}
+            {{- $mistaken := camelcase . | untitle }}
+            {{- if not (kindIs "invalid" (dig $mistaken nil $given)) }}
+                {{- printf "config.%s.%s is no setting of BinderHub's. Write config.%s.%s%s." $class $mistaken $class . (eq . "node_selector" | ternary ", or builders.nodeSelector, which the daemons follow too" "") | fail }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* BinderHub (builder.py) changes the names of images, prefix included, with `.replace("_", "-").lower()`. */}}
+{{- define "binderhub-service.validate-values.image-prefix" -}}
+    {{- $prefix := .Values.config.BinderHub.image_prefix | default "" | toString }}
+    {{- $changed := $prefix | replace "_" "-" | lower }}
+    {{- if ne $prefix $changed }}
+        {{- printf "config.BinderHub.image_prefix is %s, which BinderHub changes to %s: names of images get lower case letters, and - for _. Set it to the latter, and see that the registry has that." $prefix $changed | fail }}
+    {{- end }}
+{{- end }}
+
+{{- /*
+  Traits that have moved from BinderHub to KubernetesBuildExecutor. The old name overrides the new one, and the values
+  that set it. build_image is not among them, because its new name has a default.
+*/}}
+{{- define "binderhub-service.validate-values.renamed-traits" -}}
+    {{- $executor := .Values.config.KubernetesBuildExecutor | default dict }}
+    {{- $newPlaces := dict
+        "build_docker_host" (dict "config.KubernetesBuildExecutor.docker_host" $executor.docker_host)
+        "build_namespace" (dict
+            "config.KubernetesBuildExecutor.namespace" $executor.namespace
+            "buildPods.namespace" .Values.buildPods.namespace
+        )
+        "build_node_selector" (dict
+            "config.KubernetesBuildExecutor.node_selector" $executor.node_selector
+            "builders.nodeSelector" .Values.builders.nodeSelector
+        )
+        "log_tail_lines" (dict "config.KubernetesBuildExecutor.log_tail_lines" $executor.log_tail_lines)
+        "sticky_builds" (dict "config.KubernetesBuildExecutor.sticky_builds" $executor.sticky_builds)
+    }}
+    {{- range $trait, $places := $newPlaces }}
+        {{- if get $.Values.config.BinderHub $trait }}
+            {{- range $place, $value := $places }}
+                {{- if $value }}
+                    {{- printf "%s and config.BinderHub.%s are both set. Leave config.BinderHub.%s out, which is an old name." $place $trait $trait | fail }}
+                {{- end }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.hub" -}}
+    {{- $binderhub := .Values.config.BinderHub }}
+    {{- if .Values.hub.enabled }}
+        {{- if eq (toString $binderhub.auth_enabled) "false" }}
+            {{- fail "hub.enabled is true, but config.BinderHub.auth_enabled is false, with which BinderHub asks the hub for nothing. Leave config.BinderHub.auth_enabled out, or set hub.enabled to false." }}
+        {{- end }}
+        {{- $own := $binderhub.base_url | default "/" | trimSuffix "/" }}
+        {{- if and .Values.hub.servicePrefix $own (ne $own (trimSuffix "/" .Values.hub.servicePrefix)) }}
+            {{- printf "config.BinderHub.base_url is %s, and hub.servicePrefix is %s. Leave one of them out: the other follows." $binderhub.base_url .Values.hub.servicePrefix | fail }}
+        {{- end }}
+        {{- $fromHub := include "binderhub-service.hub.env" . | fromYamlArray }}
+        {{- $fromExtraEnv := include "binderhub-service.extra-env" . | fromYamlArray }}
+        {{- range $fromHub }}
+            {{- $name := .name }}
+            {{- range $fromExtraEnv }}
+                {{- if eq $name (toString .name) }}
+                    {{- printf "extraEnv sets %s, which hub.enabled sets too. Leave it out of extraEnv, and say what differs in hub." $name | fail }}
+                {{- end }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /*
+  Who may build has to be decided. JupyterHub's proxy can publish the service without an Ingress, so this holds for a
+  release that exposes nothing, too.
+*/}}
+{{- define "binderhub-service.validate-values.access" -}}
+    {{- $exposures := include "binderhub-service.notes.exposures" . | fromJsonArray }}
+    {{- $policy := .Values.networkPolicy.binderhub }}
+    {{- $openToAll := false }}
+    {{- range $policy.allowedIngressPorts }}
+        {{- $openToAll = or $openToAll (has (toString . | trim) (list "http" (toString $.Values.config.BinderHub.port))) }}
+    {{- end }}
+    {{- range $policy.ingress }}
+        {{- /* A rule without `from` lets everybody in, and so does a block of all addresses. */}}
+        {{- $peers := (. | default dict).from }}
+        {{- $openToAll = or $openToAll (not $peers) }}
+        {{- range $peers }}
+            {{- $openToAll = or $openToAll (hasSuffix "/0" (dig "ipBlock" "cidr" "" .)) }}
+        {{- end }}
+    {{- end }}
+    {{- $restricted := and .Values.networkPolicy.enabled $policy.enabled (not $openToAll) }}
+    {{- if not (or (include "binderhub-service.auth-enabled" .) .Values.allowAnonymous) }}
+        {{- if $exposures }}
+            {{- printf "BinderHub can be reached from outside of the cluster, by %s, and asks nobody who they are. Set hub.enabled to true to let only users of your JupyterHub build, or allowAnonymous to true if anybody may build." (join " and " $exposures) | fail }}
+        {{- else if not $restricted }}
+            {{- fail "No value says who may build. Set hub.enabled to true to let only users of your JupyterHub build, networkPolicy.binderhub.enabled to true to let only JupyterHub's proxy and hub and labelled pods connect (whoever they let through may build), or allowAnonymous to true to let anybody build who can reach BinderHub." }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* Git credentials reach only the hosts that they are for. No message shows them. */}}
+{{- define "binderhub-service.validate-values.git-credentials" -}}
+    {{- $keys := "protocol|host|path|username|password|password_expiry_utc|oauth_refresh_token|url|authtype|credential|ephemeral|continue|quit" }}
+    {{- range $class, $traits := .Values.config }}
+        {{- $given := get ($traits | default dict) "git_credentials" }}
+        {{- if $given }}
+            {{- /* As files/bhs_git_address.py has it. */}}
+            {{- range splitList "\n" ($given | toString | replace "\\n" "\n") }}
+                {{- if and . (not (regexMatch (printf "^(%s)=[^\\x00-\\x1f\\x7f]*$" $keys) .)) }}
+                    {{- printf "config.%s.git_credentials is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between them." $class | fail }}
+                {{- end }}
+            {{- end }}
+            {{- $general := has $class (list "RepoProvider" "GitRepoProvider" "ServiceGitRepoProvider") }}
+            {{- if and $general (ne $.Values.buildPods.executor "upstream") (not $.Values.buildPods.gitCredentialHosts) }}
+                {{- printf "config.%s.git_credentials is set, but not the hosts that it is for, and a visitor may name any host. Set buildPods.gitCredentialHosts to a list of them: [git.example.org]." $class | fail }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.http-route" -}}
+    {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+        {{- fail "httpRoute.enabled is true, but httpRoute.parentRefs names no Gateway. Set it to a list such as [{name: …, namespace: …}]." }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.admission-policy" -}}
+    {{- if .Values.admissionPolicy.enabled }}
+        {{- if semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version }}
+            {{- printf "admissionPolicy.enabled is true, but ValidatingAdmissionPolicy came with Kubernetes 1.30, and this is %s. Set admissionPolicy.enabled to false, or upgrade Kubernetes." .Capabilities.KubeVersion.Version | fail }}
+        {{- end }}
+        {{- if eq .Values.buildPods.executor "upstream" }}
+            {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
+        {{- end }}
+        {{- range (.Values.config.KubernetesBuildExecutor | default dict).init_containers | default .Values.buildPods.initContainers }}
+            {{- if ne (.securityContext | default dict).allowPrivilegeEscalation false }}
+                {{- printf "admissionPolicy.enabled is true, and refuses build pods whose init container %s may gain privileges. Set securityContext.allowPrivilegeEscalation to false there, in buildPods.initContainers, or admissionPolicy.enabled to false." .name | fail }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
