@@ -98,8 +98,18 @@ def pull_error(events: list[Json]) -> str:
     return str(last["message"]) if last else ""
 
 
+EVENTS_OF_A_POD = 25
+"""A kubelet sends so many events of a pod, then one in five minutes: client-go, tools/record/events_cache.go."""
+
+
 def pulls_now(events: list[Json]) -> bool:
-    """Whether an image is being pulled: of that the container's status says nothing once an attempt has failed."""
+    """Whether an image is being pulled: of that the container's status says nothing once an attempt has failed.
+
+    No, too, where attempts have failed and the kubelet sends no more events: the last that it sent may be of an attempt
+    that has failed since.
+    """
+    if any(map(is_pull_error, events)) and sum(int(event.get("count") or 1) for event in events) >= EVENTS_OF_A_POD:
+        return False
     began = max((when(event) for event in events if event.get("reason") == "Pulling"), default="")
     ends = ("Pulled", "Failed", "BackOff")
     return began > max((when(event) for event in events if event.get("reason") in ends), default="")

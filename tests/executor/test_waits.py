@@ -57,6 +57,16 @@ def test_attempts_that_fail_for_two_minutes_are_one(ends: dict[str, Any]) -> Non
     assert "no route to host" in state.failure.what
 
 
+def test_an_attempt_whose_failure_no_event_tells_is_not_waited_for() -> None:
+    """The kubelet stops sending events of a pod with many failed attempts; the last may say that one has begun."""
+    memory = Memory()
+    events = [event(1, "Failed", REFUSED, 8), event(2, "BackOff", count=8), event(40, "Pulling", count=9)]
+    assert isinstance(seen(memory, 0.0, "ErrImagePull", events[0]), Waiting)
+    state = seen(memory, PULL_SECONDS, "ImagePullBackOff", *events)
+    assert isinstance(state, Broken)
+    assert state.failure.code == "BHS203"
+
+
 def test_a_missing_image_fails_when_the_second_attempt_has() -> None:
     memory = Memory()
     first = event(1, "Failed", MISSING)
