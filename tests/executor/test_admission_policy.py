@@ -298,6 +298,8 @@ def variable(name: str, key: str = "k") -> Callable[[Json], None]:
 
 
 PRIVILEGES = "those of buildPods.initContainers too, have allowPrivilegeEscalation: false"
+CAPABILITIES = "drop all capabilities"
+INIT = "Init containers of a build pod are those in buildPods.initContainers"
 CONFINED = "have the seccomp profile RuntimeDefault"
 PRIORITY = "The priority class of a build pod is buildPods.priorityClassName"
 PROBES = "have no probes and no hooks"
@@ -367,6 +369,17 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "all variables of a known Secret": (container(envFrom=[{"secretRef": {"name": "of-env"}}]), VARIABLES),
     "privileged": (security(**PRIVILEGED), PRIVILEGES),
     "more privileges": (security(allowPrivilegeEscalation=True), PRIVILEGES),
+    "capabilities by default": (security(capabilities=None), CAPABILITIES),
+    "some capabilities": (security(capabilities={"drop": ["CHOWN"]}), CAPABILITIES),
+    "another command of an init container": (init(command=["sh", "-c", "id"]), INIT),
+    "arguments of an init container": (init(args=["id"]), INIT),
+    "a variable of an init container": (init(env=[{"name": "LD_PRELOAD", "value": "/src/a.so"}]), INIT),
+    "another mount of an init container": (init(volumeMounts=[{"name": "source", "mountPath": "/src"}]), INIT),
+    "another image of an init container": (init(image=IMAGE), INIT),
+    "an init container that the values do not have": (
+        lambda pod: pod["spec"]["initContainers"].append({**pod["spec"]["containers"][0], "name": "more"}),
+        INIT,
+    ),
     "a capability": (security(capabilities={"add": ["SYS_ADMIN"]}), PRIVILEGES),
     "privileges by default": (security(allowPrivilegeEscalation=None), PRIVILEGES),
     "no security context": (container(securityContext=None), PRIVILEGES),

@@ -44,6 +44,7 @@
     {{- end }}
     {{- dict
         "volumes" $volumes
+        "initContainers" ($traits.init_containers | default $values.initContainers | default list)
         "volumeNames" $volumeNames
         "mounts" $mounts
         "images" (compact $images | uniq)
@@ -108,6 +109,25 @@
         {{- $conditions = append $conditions (printf "%s == %s" $path (toJson $value)) }}
     {{- end }}
     {{- compact $conditions | join " && " }}
+{{- end }}
+
+{{- /*
+  Whether a container `c` is one of buildPods.initContainers, in CEL. Takes their list. What a value does not have of
+  the fields that decide what the container runs and reads, the container may not have either. Resources are left out,
+  because the API server writes 1000m as 1.
+*/}}
+{{- define "binderhub-service.admission-policy.is-init-container" -}}
+    {{- $any := list }}
+    {{- range $value := . }}
+        {{- $conditions := list (include "binderhub-service.admission-policy.matches" (list "c" (omit $value "resources"))) }}
+        {{- range list "command" "args" "env" "envFrom" "volumeMounts" "volumeDevices" }}
+            {{- if not (index $value .) }}
+                {{- $conditions = append $conditions (printf "size(c.?%s.orValue([])) == 0" .) }}
+            {{- end }}
+        {{- end }}
+        {{- $any = append $any (printf "(%s)" (compact $conditions | join " && ")) }}
+    {{- end }}
+    {{- $any | join " || " | default "false" }}
 {{- end }}
 
 {{- /* Whether an object matches any of several values, in CEL. Takes a list: the expression of the object, and the values. */}}
