@@ -11,12 +11,17 @@ import signal
 from typing import Any
 from urllib.parse import unquote
 
+import bhs_archives
 import bhs_git_address
+from bhs_lookups import LookupClient, lookup_place
 from bhs_mask import mask
 from binderhub.repoproviders import GitRepoProvider
 from traitlets import Float, List, Set, TraitError, Unicode, validate
 
 MAX_OUTPUT = 64 * 1024
+MAX_MEMORY_KIB = 1024 * 1024
+"""Address space of `git ls-remote`: a packed list of refs unpacks to a thousand times its size."""
+_GIT = f'ulimit -v {MAX_MEMORY_KIB} && exec git "$@"'
 
 # BinderHub's own pattern: what begins as a commit's name is taken for one, without asking.
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -94,7 +99,8 @@ class ServiceGitRepoProvider(GitRepoProvider):
             return self.resolved_ref
         found = self.unresolved_ref
         if not _COMMIT.fullmatch(found):
-            listed = await self._ls_remote()
+            async with lookup_place():
+                listed = await self._ls_remote()
             if not listed:
                 return None
             found = listed.split(None, 1)[0]
@@ -106,6 +112,9 @@ class ServiceGitRepoProvider(GitRepoProvider):
     async def _ls_remote(self) -> str:
         """The beginning of what `git ls-remote` prints. Raises RuntimeError, with a sentence for the visitor."""
         process = await asyncio.create_subprocess_exec(
+            "sh",
+            "-c",
+            _GIT,
             "git",
             *self._options(),
             "ls-remote",
@@ -163,6 +172,8 @@ def _reason(errors: str) -> str:
     fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
     line = (fatal[:1] or lines[-1:] or ["git gives no reason"])[0]
     printable = "".join(character if character.isprintable() else " " for character in line)
+    if "Out of memory" in printable:
+        return "its list of refs is too long."
     if "could not read Username" in printable or "could not read Password" in printable:
         return f"it does not exist, or it is private ({mask(printable)[:300]})."
     return f"{mask(printable)[:300].rstrip('.')}."
@@ -177,7 +188,13 @@ def _malformed(name: str) -> str:
 
 
 def repo_providers() -> dict[str, Any]:
-    """BinderHub's providers, with this one for `git`."""
+    """BinderHub's providers, with this one for `git`, and with bounds for all."""
+    from binderhub import repoproviders
     from binderhub.app import BinderHub
 
-    return {**BinderHub.class_traits()["repo_providers"].default(), "git": ServiceGitRepoProvider}
+    repoproviders.AsyncHTTPClient = LookupClient
+    providers = {**BinderHub.class_traits()["repo_providers"].default(), "git": ServiceGitRepoProvider}
+    for key in bhs_archives.ARCHIVES:
+        if key in providers:
+            providers[key] = bhs_archives.with_address(providers[key])
+    return providers

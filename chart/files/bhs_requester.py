@@ -20,10 +20,11 @@ class Requester:
 def find_requester(handler: RequestHandler, hung_up: Callable[[], None]) -> Requester:
     """The sender of the handler's request; `hung_up` is called when the client hangs up."""
     _call_when_closed(handler, hung_up)
-    return _requester(handler)
+    return requester(handler)
 
 
-def _requester(handler: RequestHandler) -> Requester:
+def requester(handler: RequestHandler) -> Requester:
+    """The sender of the handler's request."""
     # The address that BinderHub's own rate limit counts by, too.
     address = str(handler.request.remote_ip)
     if not handler.settings.get("auth_enabled"):

@@ -2,6 +2,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import MagicMock
 
 import pytest
 from chart.mount import Mount
@@ -25,8 +26,10 @@ class BinderHub:
 
 @pytest.fixture(scope="session", autouse=True)
 def binderhub_modules() -> Iterator[None]:
-    """The part of BinderHub that its configuration looks at: the package is not among the tests' own."""
+    """The part of BinderHub that its configuration looks at: the package is not among the tests' own, nor is tornado."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in ("tornado", "tornado.httpclient", "tornado.web"):
+            patch.setitem(sys.modules, name, MagicMock())
         for name in ("binderhub", "binderhub.app", "binderhub.repoproviders"):
             patch.setitem(sys.modules, name, ModuleType(name))
         patch.setattr(sys.modules["binderhub.app"], "BinderHub", BinderHub, raising=False)
