@@ -26,7 +26,7 @@ class BinderHub:
 
 @pytest.fixture(scope="session", autouse=True)
 def binderhub_modules() -> Iterator[None]:
-    """The part of BinderHub that its configuration looks at: the package is not among the tests' own, nor is tornado."""
+    """What the configuration looks at in BinderHub and tornado, which are not among the tests' own packages."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("tornado", "tornado.httpclient", "tornado.web"):
             patch.setitem(sys.modules, name, MagicMock())
