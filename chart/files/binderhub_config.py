@@ -44,26 +44,24 @@ def get_chart_config(config_path: str | None = None, default: Any = None) -> Any
 
 c = get_config()
 
-# Where the chart's own modules are: beside this file.
-sys.path.append(str(Path(__file__).parent))
+# The parent of the package binderhub_service: in the pod, a mount of its own; in the repository, beside this file.
+sys.path += [str(Path(__file__).parent.parent / "python"), str(Path(__file__).parent)]
 
-import bhs_mask  # noqa: E402 - the path is set above
+from binderhub_service import service_log  # noqa: E402 - the path is set above
 
 # First of all, so that nothing is logged before.
-bhs_mask.install()
+service_log.mask_logins()
 
-import bhs_git_credentials  # noqa: E402
-import bhs_registry_login  # noqa: E402
+from binderhub_service.registry import login  # noqa: E402
+from binderhub_service.repo_providers import git_address, repo_providers  # noqa: E402
 
-bhs_registry_login.configure(c, Path(__file__).parent)
+login.configure(c, Path(__file__).parent)
 
 if get_chart_config("buildPods.executor") != "upstream":
-    c.BinderHub.build_class = "bhs_executor.ServiceBuildExecutor"
-    c.BinderHub.build_cleaner_class = "bhs_cleaner.ServiceKubernetesCleaner"
-    c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
-    import bhs_git_provider
-
-    c.BinderHub.repo_providers = bhs_git_provider.repo_providers()
+    c.BinderHub.build_class = "binderhub_service.executor.ServiceBuildExecutor"
+    c.BinderHub.build_cleaner_class = "binderhub_service.cleaner.ServiceKubernetesCleaner"
+    c.BinderHub.registry_class = "binderhub_service.registry.docker_registry.ServiceDockerRegistry"
+    c.BinderHub.repo_providers = repo_providers()
     if get_chart_config("buildPods.gitCredentialHosts"):
         c.ServiceGitRepoProvider.credential_hosts = get_chart_config("buildPods.gitCredentialHosts")
     _traits = {
@@ -110,4 +108,4 @@ for _key in sorted(_snippets, key=lambda key: (not key.startswith("binderhub-ser
         print(f"Running extraConfig.{_key}")
         exec(compile(_snippet, f"extraConfig.{_key}", "exec"))  # noqa: S102 - the chart's user asks for it
 
-bhs_git_credentials.check(c)
+git_address.refuse_malformed_credentials(c)

@@ -45,6 +45,11 @@
     {{- include "binderhub-service.fullname.dash" . }}binderhub
 {{- end }}
 
+{{- /* The ConfigMap of the Python package that BinderHub loads. */}}
+{{- define "binderhub-service.binderhub-python.fullname" -}}
+    {{- include "binderhub-service.fullname.dash" . }}binderhub-python
+{{- end }}
+
 {{- /* ServiceAccount of BinderHub; empty if the chart creates none and the values name none */}}
 {{- define "binderhub-service.binderhub.serviceaccount.fullname" -}}
     {{- $account := (include "binderhub-service.scope" . | fromJson).serviceAccount }}

@@ -314,7 +314,7 @@ registry.url: Put the registry's host into registry.server.
     {{- range $class, $traits := .Values.config }}
         {{- $given := get ($traits | default dict) "git_credentials" }}
         {{- if $given }}
-            {{- /* As files/bhs_git_address.py has it. */}}
+            {{- /* As files/binderhub_service/repo_providers/git_address.py has it. */}}
             {{- range splitList "\n" ($given | toString | replace "\\n" "\n") }}
                 {{- if and . (not (regexMatch (printf "^(%s)=[^\\x00-\\x1f\\x7f]*$" $keys) .)) }}
                     {{- printf "config.%s.git_credentials is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between them." $class | fail }}

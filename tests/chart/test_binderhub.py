@@ -26,12 +26,21 @@ def test_the_whole_command_is_named_so_that_no_images_entry_point_matters(defaul
 
 
 def test_the_config_that_the_command_names_is_mounted(defaults: Objects) -> None:
-    (mount,) = container(defaults)["volumeMounts"]
-    (volume,) = pod(defaults)["spec"]["volumes"]
+    mount, _ = container(defaults)["volumeMounts"]
+    volume, _ = pod(defaults)["spec"]["volumes"]
     assert mount == {"name": volume["name"], "mountPath": "/etc/binderhub/mounted-secret/", "readOnly": True}
     secret = defaults.one("Secret", volume["secret"]["secretName"])
-    modules = {file.name for file in (CHART / "files").glob("*.py")}
-    assert {"chart-config.yaml", *modules} <= set(secret["stringData"])
+    assert {"chart-config.yaml", "binderhub_config.py"} <= set(secret["stringData"])
+
+
+def test_the_package_is_mounted_where_the_config_looks_for_it(defaults: Objects) -> None:
+    _, mount = container(defaults)["volumeMounts"]
+    _, volume = pod(defaults)["spec"]["volumes"]
+    assert mount == {"name": volume["name"], "mountPath": "/etc/binderhub/python/", "readOnly": True}
+    data = defaults.one("ConfigMap", volume["configMap"]["name"])["data"]
+    files = {item["path"]: data[item["key"]] for item in volume["configMap"]["items"]}
+    package = CHART / "files" / "binderhub_service"
+    assert files == {str(file.relative_to(package.parent)): file.read_text() for file in package.rglob("*.py")}
 
 
 @pytest.mark.parametrize(

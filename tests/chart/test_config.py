@@ -15,9 +15,9 @@ def test_the_defaults(mount: Mount) -> None:
         "base_url": "/",
         "port": 8585,
         "enable_api_only_mode": True,
-        "build_class": "bhs_executor.ServiceBuildExecutor",
-        "build_cleaner_class": "bhs_cleaner.ServiceKubernetesCleaner",
-        "registry_class": "bhs_registry.ServiceDockerRegistry",
+        "build_class": "binderhub_service.executor.ServiceBuildExecutor",
+        "build_cleaner_class": "binderhub_service.cleaner.ServiceKubernetesCleaner",
+        "registry_class": "binderhub_service.registry.docker_registry.ServiceDockerRegistry",
     }
     assert config.KubernetesBuildExecutor.pop("build_image").startswith("quay.io/jupyterhub/repo2docker:")
     keys = [toleration["key"] for toleration in config.KubernetesBuildExecutor.pop("tolerations")]

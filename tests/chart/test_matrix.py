@@ -11,8 +11,8 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
-from bhs_engine_docker import Docker
-from bhs_pod import Wanted, manifest
+from binderhub_service.docker_engine import DockerEngine
+from binderhub_service.objects import BuildSpec, make_pod
 from chart.effects import put, with_notes
 from chart.helm3 import program as helm3_program
 from machine.paths import CHART
@@ -88,7 +88,7 @@ def test_every_object_is_of_the_schema(rendered: Any, case: str, kubernetes: str
 
 def build_pod() -> Object:
     """What the executor makes."""
-    wanted = Wanted(
+    wanted = BuildSpec(
         name="build-x",
         owner="0123456789",
         namespace="ns1",
@@ -100,8 +100,8 @@ def build_pod() -> Object:
         start_seconds=10,
         push_secret="build-pods-docker-config",  # noqa: S106 - its name
     )
-    return manifest(
-        wanted, Docker("/run/binderhub-service/0123456789/docker-api.sock", directory_is_ours=True), "build-x"
+    return make_pod(
+        wanted, DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", directory_is_ours=True), "build-x"
     )
 
 

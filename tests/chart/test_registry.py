@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bhs_registry_login import read
+from binderhub_service.registry.login import read
 from chart.effects import with_notes
 from chart.mount import Mount
 from machine.paths import CHART
@@ -214,10 +214,10 @@ def test_its_login_is_found_as_docker_finds_it(
 @pytest.mark.parametrize(
     ("executor", "key", "build_class", "push_secret_key"),
     [
-        ("service", "config.json", "bhs_executor.ServiceBuildExecutor", None),
-        ("service", ".dockerconfigjson", "bhs_executor.ServiceBuildExecutor", ".dockerconfigjson"),
+        ("service", "config.json", "binderhub_service.executor.ServiceBuildExecutor", None),
+        ("service", ".dockerconfigjson", "binderhub_service.executor.ServiceBuildExecutor", ".dockerconfigjson"),
         ("upstream", "config.json", None, None),
-        ("upstream", ".dockerconfigjson", "bhs_push_secret.DockerConfigJsonExecutor", ".dockerconfigjson"),
+        ("upstream", ".dockerconfigjson", "binderhub_service.executor.DockerConfigJsonExecutor", ".dockerconfigjson"),
     ],
 )
 def test_build_pods_take_the_key_that_the_secret_has(

@@ -10,7 +10,7 @@ CONFIG = f"""
 import sys
 sys.path.append({str(CHART / "files")!r})
 c.BinderHub.builder_required = True
-c.BinderHub.build_class = "bhs_push_secret.DockerConfigJsonExecutor"
+c.BinderHub.build_class = "binderhub_service.executor.DockerConfigJsonExecutor"
 c.KubernetesBuildExecutor.push_secret = "mine"
 """
 

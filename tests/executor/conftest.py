@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from bhs_pod import words
+from binderhub_service.objects import words
 from contract.conftest import binderhub, kubernetes_client, pytest_generate_tests  # noqa: F401 - fixtures
 from contract.service import Installed, Service, Stream, new_ref, running
 from executor.api_server import RUNS, WAITS, ApiServer, Namespace, ended, serving
@@ -31,14 +31,14 @@ import sys
 sys.path += [{str(FILES)!r}, {str(INSIDE)!r}]
 c.BinderHub.registry_class = "holding.HoldingRegistry"
 c.BinderHub.builder_required = True
-c.BinderHub.build_class = "bhs_executor.ServiceBuildExecutor"
+c.BinderHub.build_class = "binderhub_service.executor.ServiceBuildExecutor"
 c.BinderHub.build_cleaner_class = None
 c.KubernetesBuildExecutor.docker_host = "unix://{SOCKET}"
 c.KubernetesBuildExecutor.push_secret = "push"
 c.KubernetesBuildExecutor.start_timeout = 60
 """
 # A registry that does not hold the image is asked again for 10 s.
-CONFIRM_AT_ONCE = "import bhs_confirm\nbhs_confirm.CONFIRM_SECONDS = 0.5\n"
+CONFIRM_AT_ONCE = "from binderhub_service.registry import confirmation\nconfirmation.CONFIRM_SECONDS = 0.5\n"
 IMPATIENT = "c.KubernetesBuildExecutor.start_timeout = 3\n"
 
 

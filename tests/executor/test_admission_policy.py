@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from bhs_engine_docker import Docker
-from bhs_pod import SECRET_ANNOTATION, Wanted, lock_name, manifest, owner, secret
-from bhs_programs import BUILD
+from binderhub_service.docker_engine import DockerEngine
+from binderhub_service.objects import SECRET_ANNOTATION, BuildSpec, build_name, make_pod, make_secret, owner
+from binderhub_service.programs import BUILD
 from contract.service import until
 from executor.api_server import ApiServer, Namespace
 from lab import tools
@@ -74,10 +74,10 @@ class Builds:
     binderhub: ApiServer
     objects: Objects
 
-    def wanted(self, **changes: Any) -> Wanted:
+    def wanted(self, **changes: Any) -> BuildSpec:
         """A build as the values have it."""
         build = VALUES["buildPods"]
-        given = Wanted(
+        given = BuildSpec(
             name="build-https-3a-2f-2fgit-2eexample-2fproject-abcdef-1",
             owner=owner("binderhub-of-" + self.namespace.name, "rel"),
             namespace=self.namespace.name,
@@ -93,7 +93,7 @@ class Builds:
             extra_mounts=build["extraVolumeMounts"],
             init_containers=build["initContainers"],
             labels={"team": "a"},
-            spec=SPEC,
+            pod_fields=SPEC,
         )
         return dataclasses.replace(given, **changes)
 
@@ -102,15 +102,15 @@ class Builds:
         wanted = self.wanted(git_credentials="t0ken", **changes)
         (container,) = self.objects.one("Deployment", "binderhub")["spec"]["template"]["spec"]["containers"]
         (socket,) = (entry["value"] for entry in container["env"] if entry["name"] == "DOCKER_API_SOCKET")
-        engine = Docker(socket, True)
-        name = lock_name(wanted, engine)
-        return manifest(wanted, engine, name, f"{name}-{secrets.token_hex(4)}")
+        engine = DockerEngine(socket, True)
+        name = build_name(wanted, engine)
+        return make_pod(wanted, engine, name, f"{name}-{secrets.token_hex(4)}")
 
-    def secret(self, pod: Json | None = None) -> Json:
+    def make_secret(self, pod: Json | None = None) -> Json:
         """The Secret that the executor makes for a pod, or for one of that name."""
         of = pod or copy.deepcopy(self.pod())
         of["metadata"].setdefault("uid", "00000000-0000-0000-0000-000000000000")
-        made = secret(self.wanted(git_credentials="t0ken"), of)
+        made = make_secret(self.wanted(git_credentials="t0ken"), of)
         assert made
         return made
 
@@ -167,7 +167,7 @@ def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
     pod = builds.pod()
     made = builds.make("pods", pod, dry=False)
     assert made["spec"]["containers"][0]["name"] == pod["spec"]["containers"][0]["name"]
-    assert builds.make("secrets", builds.secret(made), dry=False)["type"] == "Opaque"
+    assert builds.make("secrets", builds.make_secret(made), dry=False)["type"] == "Opaque"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_pod_of_a_later_attempt_is_made(builds: Builds) -> None:
     (mine,) = (one["secret"] for one in pod["spec"]["volumes"] if one["name"] == "git-credential")
     mine["secretName"] = pod["metadata"]["annotations"][SECRET_ANNOTATION] = f"{name}-9-0123abcd"
     assert builds.refusal("pods", pod) == ""
-    assert builds.refusal("secrets", builds.secret(pod)) == ""
+    assert builds.refusal("secrets", builds.make_secret(pod)) == ""
 
 
 def test_hardened_containers_are_made(builds: Builds) -> None:
@@ -286,7 +286,7 @@ def own_secret(form: str) -> Callable[[Json], None]:
     """Mount a Secret whose name has the pod's in it."""
 
     def change(pod: Json) -> None:
-        volume(secret={"secretName": form.format(pod["metadata"]["name"])})(pod)
+        volume(make_secret={"secretName": form.format(pod["metadata"]["name"])})(pod)
 
     return change
 
@@ -353,7 +353,7 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
         VOLUMES,
     ),
     "a source for a volume without one": (replaced("of-nothing", hostPath={"path": "/"}), VOLUMES),
-    "the Secret of a variable": (volume(secret={"secretName": "of-env"}), VOLUMES),
+    "the Secret of a variable": (volume(make_secret={"secretName": "of-env"}), VOLUMES),
     "a Secret that begins like the pod": (own_secret("{}-token"), VOLUMES),
     "the Secret of another attempt": (own_secret("{}-2-0123abcd"), VOLUMES),
     "a Secret that ends like the pod's own": (own_secret("other-{}-0123abcd"), VOLUMES),
@@ -457,7 +457,7 @@ def test_a_pod_in_another_namespace_is_refused(builds: Builds) -> None:
 
 
 def test_a_secret_in_another_namespace_is_refused(builds: Builds) -> None:
-    made = builds.secret()
+    made = builds.make_secret()
     message = builds.refusal("secrets", made, namespace="default")
     assert f"Secrets of builds in the namespace {builds.namespace.name} only" in message
 
@@ -497,6 +497,6 @@ def test_a_running_build_pod_does_not_become_another(builds: Builds, server: Api
     ids=["another name", "the release's", "nobody's", "of another kind of object", "a token of a service account"],
 )
 def test_another_secret_is_refused(builds: Builds, change: Callable[[Json], Any], words: str) -> None:
-    made = builds.secret()
+    made = builds.make_secret()
     change(made)
     assert words in builds.refusal("secrets", made)

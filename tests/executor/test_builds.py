@@ -7,16 +7,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import bhs_builds
 import pytest
-from bhs_audience import Audience
-from bhs_builds import Builds
-from bhs_engine_docker import Docker
-from bhs_faults import Failure
-from bhs_pod import Wanted
+from binderhub_service import builds
+from binderhub_service.builds import Builds
+from binderhub_service.docker_engine import DockerEngine
+from binderhub_service.failures import Failure
+from binderhub_service.objects import BuildSpec
+from binderhub_service.subscribers import Subscribers
 
-ENGINE = Docker("/run/binderhub-service/0123456789/docker-api.sock", True)
-WANTED = Wanted(
+ENGINE = DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", True)
+SPEC = BuildSpec(
     name="build-x",
     owner="rel",
     namespace="ns",
@@ -36,9 +36,9 @@ class FakeBuild:
     attempts = 1
     node = digest = ""
 
-    def __init__(self, key: str, wanted: Wanted, *more: Any) -> None:
-        self.key, self.wanted, self.slots = key, wanted, more[2]
-        self.audience = Audience(asyncio.Event())
+    def __init__(self, key: str, spec: BuildSpec, *more: Any) -> None:
+        self.key, self.spec, self.slots = key, spec, more[2]
+        self.subscribers = Subscribers(asyncio.Event())
         self.outcome: Failure | None = None
         self.over = False
         self.started_at = 0.0
@@ -63,19 +63,19 @@ class View:
     """One request, from its build to its end."""
 
     def __init__(self, builds: Builds, ref: str, requester: str = "a", most_waiting: int = 0) -> None:
-        wanted = dataclasses.replace(WANTED, ref=ref)
+        spec = dataclasses.replace(SPEC, ref=ref)
         self._builds, self._requester = builds, requester
-        self.found: Any = builds.get(wanted, ENGINE, lambda: "", None, requester, most_waiting)
+        self.found: Any = builds.get(spec, ENGINE, lambda: "", None, requester, most_waiting)
         if isinstance(self.found, FakeBuild):
-            self._changed = self.found.audience.join()
+            self._changed = self.found.subscribers.join()
 
     def leave(self) -> None:
-        self.found.audience.leave(self._changed)
+        self.found.subscribers.leave(self._changed)
         self._builds.leave(self.found, self._requester)
 
     def messages(self) -> list[str]:
-        tape = self.found.audience.tape
-        return [json.loads(tape.get(number))["message"] for number in range(tape.first, tape.end)]
+        buffer = self.found.subscribers.buffer
+        return [json.loads(buffer.get(number))["message"] for number in range(buffer.first, buffer.end)]
 
 
 async def settle() -> None:
@@ -90,8 +90,8 @@ Test = Callable[[Builds], Awaitable[None]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
     """Run a test on a loop, with builds of which one runs at a time."""
-    monkeypatch.setattr(bhs_builds, "Build", FakeBuild)
-    monkeypatch.setattr(bhs_builds, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(builds, "Build", FakeBuild)
+    monkeypatch.setattr(builds, "TELL_SECONDS", 0.0)
 
     def on_a_loop(test: Test) -> None:
         async def main() -> None:

@@ -4,13 +4,13 @@ import time
 from typing import Any
 
 import pytest
-from bhs_pod import owner
+from binderhub_service.objects import owner
 from contract.service import until
 from executor.api_server import RUNS, ended
 from executor.conftest import Setting
 
 CLEANER = """
-c.BinderHub.build_cleaner_class = "bhs_cleaner.ServiceKubernetesCleaner"
+c.BinderHub.build_cleaner_class = "binderhub_service.cleaner.ServiceKubernetesCleaner"
 c.BinderHub.build_cleanup_interval = 1
 c.KubernetesCleaner.max_age = 3
 c.ServiceKubernetesCleaner.max_pending = 6

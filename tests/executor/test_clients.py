@@ -108,8 +108,8 @@ folder, port = Path(sys.argv[1]), sys.argv[2]
 incluster_config.SERVICE_TOKEN_FILENAME = str(folder / "token")
 incluster_config.SERVICE_CERT_FILENAME = str(folder / "ca.crt")
 (folder / "token").write_text("first")
-import bhs_process
-server = bhs_process.api()
+from binderhub_service import kubernetes_api
+server = kubernetes_api.api()
 assert server._host == "https://127.0.0.1:" + port, server._host
 server._host = "http://127.0.0.1:" + port
 server.request("GET", "/")
@@ -152,6 +152,10 @@ def test_a_kubeconfigs_token_is_shown(binderhub: Installed, asked: Asked, tmp_pa
         "PYTHONPATH": f"{binderhub.packages}:{FILES}",
         "KUBECONFIG": str(tmp_path / "kubeconfig"),
     }
-    script = [str(binderhub.python), "-c", "import bhs_process; bhs_process.api().request('GET', '/')"]
+    script = [
+        str(binderhub.python),
+        "-c",
+        "from binderhub_service import kubernetes_api; kubernetes_api.api().request('GET', '/')",
+    ]
     subprocess.run(script, env=env, check=True)
     assert asked.logins == ["Bearer t0ken"]

@@ -4,10 +4,9 @@ import asyncio
 import threading
 from typing import Any
 
-from bhs_cluster import Cluster
-from bhs_faults import Failure
-from bhs_sight import Broken
-from bhs_state import deleted
+from binderhub_service.cluster import Cluster
+from binderhub_service.failures import Failure
+from binderhub_service.pod_status import Failed, deleted_pod_state
 
 STATUS = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
 POD: dict[str, Any] = {
@@ -44,7 +43,7 @@ def test_a_pod_that_is_gone_before_its_making_is_answered_is_gone() -> None:
         assert await api.cluster.create_pod(POD) == POD
         assert api.cluster.pods == {}
         last = api.cluster.last_of({"metadata": POD["metadata"]})
-        assert deleted(last) == Broken(Failure("BHS702", {"node": "node7", "detail": STATUS["message"]}))
+        assert deleted_pod_state(last) == Failed(Failure("BHS702", {"node": "node7", "detail": STATUS["message"]}))
         assert "volumes" not in last["spec"]
 
     asyncio.run(make())

@@ -1,29 +1,28 @@
 """Codes: each has a section, and all that is said of it is a sentence."""
 
 import re
-from pathlib import Path
 
 import pytest
-from bhs_faults import DOCS, FAULTS, Failure
-from machine.paths import CLONE
+from binderhub_service.failures import DOCS, FAILURES, Failure
+from machine.paths import CHART, CLONE
 
 
-@pytest.mark.parametrize("code", FAULTS)
+@pytest.mark.parametrize("code", FAILURES)
 def test_each_code_has_its_section(code: str) -> None:
     text = (CLONE / DOCS).read_text()
-    assert f"\n({code.lower()})=\n### {code}: {FAULTS[code].title}\n" in text
+    assert f"\n({code.lower()})=\n### {code}: {FAILURES[code].title}\n" in text
 
 
 def test_no_section_is_of_no_code() -> None:
-    assert set(re.findall(r"^### (BHS\d+):", (CLONE / DOCS).read_text(), re.MULTILINE)) == set(FAULTS)
+    assert set(re.findall(r"^### (BHS\d+):", (CLONE / DOCS).read_text(), re.MULTILINE)) == set(FAILURES)
 
 
 def test_each_code_is_used() -> None:
-    sources = "".join(file.read_text() for file in Path(CLONE / "chart" / "files").glob("bhs_*.py"))
-    assert [code for code in FAULTS if sources.count(f'"{code}"') < 2] == []
+    sources = "".join(file.read_text() for file in (CHART / "files" / "binderhub_service").rglob("*.py"))
+    assert [code for code in FAILURES if sources.count(f'"{code}"') < 2] == []
 
 
-@pytest.mark.parametrize("code", FAULTS)
+@pytest.mark.parametrize("code", FAILURES)
 def test_the_event(code: str) -> None:
     event = Failure(code, {"detail": "words {of} somebody", "node": "n"}).event()
     assert event["phase"] == "failed"

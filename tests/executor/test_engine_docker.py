@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bhs_look import identity, killed_for_memory
+from binderhub_service.pod_fields import identity, was_oom_killed
 
 
 def daemon_pod(restarts: int, cleaner_restarts: int, killed: str = "") -> dict[str, Any]:
@@ -19,5 +19,5 @@ def daemon_pod(restarts: int, cleaner_restarts: int, killed: str = "") -> dict[s
 def test_a_cleaner_that_ends_is_no_daemon_that_was_lost() -> None:
     assert identity(daemon_pod(0, 0)) == identity(daemon_pod(0, 3))
     assert identity(daemon_pod(0, 0)) != identity(daemon_pod(1, 0))
-    assert killed_for_memory(daemon_pod(0, 1, "docker-api"))
-    assert not killed_for_memory(daemon_pod(0, 1, "cleaner"))
+    assert was_oom_killed(daemon_pod(0, 1, "docker-api"))
+    assert not was_oom_killed(daemon_pod(0, 1, "cleaner"))

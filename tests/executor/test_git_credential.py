@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bhs_pod import GIT_FILE, SOURCE, Wanted, manifest, secret
+from binderhub_service.objects import GIT_FILE, SOURCE, BuildSpec, make_pod, make_secret
 from executor.git_servers import GitServer, serving
 from executor.test_pod import ENGINE, WANTED
 from lab.wheel import IMAGE
@@ -37,16 +37,16 @@ class Fetch:
     def run(self, name: str, commit: str, **env: str) -> subprocess.CompletedProcess[str]:
         """The command and the environment of the pod's container, with this machine's paths; `env` over them."""
         repo = f"http://{self.provider.host}/{name}"
-        wanted: Wanted = dataclasses.replace(
+        wanted: BuildSpec = dataclasses.replace(
             WANTED,
             repo=repo,
             ref=commit,
             repo2docker=["jupyter-repo2docker", f"--ref={commit}", "--image=r.example/i:1"],
             git_credentials=f"username={USER}\\npassword={PASSWORD}",
         )
-        pod = manifest(wanted, ENGINE, "p")
+        pod = make_pod(wanted, ENGINE, "p")
         pod["metadata"]["uid"] = "u"
-        made = secret(wanted, pod)
+        made = make_secret(wanted, pod)
         assert made
         credential = self.folder / "credential"
         credential.write_text(made["stringData"]["git-credential"])

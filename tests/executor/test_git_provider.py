@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import bhs_git_address
 import pytest
+from binderhub_service.repo_providers import git_address
 from contract.conftest import repository  # noqa: F401 - a fixture
 from contract.service import Installed, Repository, Service, new_ref, running, until
 from executor.git_servers import GitServer, serving
@@ -25,10 +25,10 @@ CREDENTIALS = f"username=robot\\npassword={CANARY}"
 CONFIG = f"""
 import sys
 sys.path.append({str(CHART / "files")!r})
-import bhs_mask
-bhs_mask.install()
-import bhs_git_provider
-c.BinderHub.repo_providers = bhs_git_provider.repo_providers()
+from binderhub_service import service_log
+service_log.mask_logins()
+from binderhub_service import repo_providers
+c.BinderHub.repo_providers = repo_providers.repo_providers()
 c.ServiceGitRepoProvider.ls_remote_timeout = 20
 """
 
@@ -83,7 +83,7 @@ WITH_LOGIN = [
 @pytest.mark.parametrize("url", WITH_LOGIN)
 def test_a_login_in_an_address_is_refused_and_stands_nowhere(service: Service, url: str, ref: str) -> None:
     message = failure(service, spec(url, ref))
-    assert message.strip() == bhs_git_address.LOGIN_IN_ADDRESS
+    assert message.strip() == git_address.LOGIN_IN_ADDRESS
     assert CANARY not in service.log.read_text()
     assert CANARY not in service.get("/metrics").text
     assert not service.notes(ref, "made")
@@ -130,7 +130,7 @@ def test_other_providers_log_no_login(service: Service) -> None:
     ],
 )
 def test_a_malformed_address_is_refused(service: Service, url: str) -> None:
-    assert failure(service, spec(url)).strip() == bhs_git_address.MALFORMED_ADDRESS
+    assert failure(service, spec(url)).strip() == git_address.MALFORMED_ADDRESS
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_ref_that_is_not_there(service: Service, repository: Repository) -> No
 
 @pytest.mark.parametrize("ref", ["--upload-pack=touch%20/tmp/x", "-h"])
 def test_a_ref_is_no_option(service: Service, repository: Repository, ref: str) -> None:  # noqa: F811
-    assert failure(service, repository.spec(ref)).strip() == bhs_git_address.MALFORMED_REF
+    assert failure(service, repository.spec(ref)).strip() == git_address.MALFORMED_REF
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_ref_is_no_option(service: Service, repository: Repository, ref: str) 
 def test_no_part_of_an_address_is_an_option(url: str) -> None:
     """Also where ssh is allowed."""
     with pytest.raises(ValueError, match="The repository's address"):
-        bhs_git_address.check(url, "main")
+        git_address.validated(url, "main")
 
 
 def test_a_repository_that_is_not_there(service: Service, repository: Repository) -> None:  # noqa: F811
@@ -365,7 +365,7 @@ def test_malformed_credentials_are_given_to_nobody_and_not_shown(binderhub: Inst
 
 
 def test_malformed_credentials_end_binderhub_when_it_starts(binderhub: Installed, tmp_path: Path) -> None:
-    check = "import bhs_git_credentials\nbhs_git_credentials.check(c)\n"
+    check = "from binderhub_service.repo_providers import git_address\ngit_address.refuse_malformed_credentials(c)\n"
     file = tmp_path / "config.py"
     file.write_text(f"c = get_config()\n{CONFIG}c.GitRepoProvider.git_credentials = {CANARY!r}\n{check}")
     command = [str(binderhub.python), "-m", "binderhub", "--config", str(file)]
@@ -395,6 +395,6 @@ def test_the_charts_configuration_sets_the_provider_and_the_masks(binderhub: Ins
         assert credentials_of(service, "https://git.example.org/repo") == CREDENTIALS
         assert credentials_of(service, "https://evil.example/repo") == ""
         url = f"https://user:{CANARY}@git.example.org/repo"
-        assert failure(service, spec(url)).strip() == bhs_git_address.LOGIN_IN_ADDRESS
+        assert failure(service, spec(url)).strip() == git_address.LOGIN_IN_ADDRESS
         service.events(f"https%3A%2F%2F{CANARY}%40github.com", provider="gh")
         assert CANARY not in service.log.read_text()

@@ -20,8 +20,8 @@ from machine.paths import CHART
 CONFIG = f"""
 import sys
 sys.path.append({str(CHART / "files")!r})
-import bhs_git_provider
-c.BinderHub.repo_providers = bhs_git_provider.repo_providers()
+from binderhub_service import repo_providers
+c.BinderHub.repo_providers = repo_providers.repo_providers()
 """
 LOOKUPS = 4
 MIB = 2**20
@@ -176,7 +176,7 @@ def test_a_requester_has_a_few_lookups_at_a_time(binderhub: Installed, tmp_path:
 ARCHIVE = """
 from urllib.parse import unquote
 from binderhub.repoproviders import RepoProvider
-from bhs_archives import with_address
+from binderhub_service.repo_providers.archives import named_by_address
 
 class Archive(RepoProvider):
     display_config = {"displayName": "Archive", "id": "ckan", "spec": {"validateRegex": ".+"}, "repo": {"label": ""}}
@@ -196,7 +196,7 @@ class Archive(RepoProvider):
     def get_build_slug(self):
         return "ckan-1"
 
-c.BinderHub.repo_providers = {"ckan": with_address(Archive)}
+c.BinderHub.repo_providers = {"ckan": named_by_address(Archive)}
 """
 
 
@@ -216,8 +216,9 @@ def test_the_image_of_an_archive_is_named_by_its_address_too(binderhub: Installe
 def test_binderhub_has_the_providers_of_archives(binderhub: Installed) -> None:
     if binderhub.is_standin:
         pytest.skip("the stand-in has no providers of archives; --binderhub-wheel has them")
-    program = "import bhs_git_provider as p, bhs_archives as a; ps = p.repo_providers(); " + (
-        "print([ps[key].__module__ == a.__name__ for key in a.ARCHIVES])"
+    program = (
+        "from binderhub_service.repo_providers import archives, repo_providers; found = repo_providers(); "
+        "print([found[key].__module__ == archives.__name__ for key in archives.ARCHIVES])"
     )
     env = {"PYTHONPATH": f"{binderhub.packages}:{CHART / 'files'}"}
     run = subprocess.run([binderhub.python, "-c", program], env=env, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from bhs_pod import SECRET_ANNOTATION
+from binderhub_service.objects import SECRET_ANNOTATION
 from contract.service import Service, Stream, new_ref, until
 from executor.api_server import RUNS, ended
 from executor.conftest import IMPATIENT, URL, Setting

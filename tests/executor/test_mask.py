@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from io import StringIO
 
-import bhs_mask
 import pytest
+from binderhub_service import service_log
 
 CANARY = "canary7f3a"
 
@@ -15,7 +15,7 @@ CANARY = "canary7f3a"
 def log() -> Iterator[tuple[logging.Logger, StringIO]]:
     """A logger whose records are masked, and what it writes."""
     before = logging.getLogRecordFactory()
-    bhs_mask.install()
+    service_log.mask_logins()
     text = StringIO()
     logger, handler = logging.Logger("test"), logging.StreamHandler(text)
     logger.addHandler(handler)
@@ -44,7 +44,7 @@ def log() -> Iterator[tuple[logging.Logger, StringIO]]:
     ],
 )
 def test_a_login_is_masked(text: str, masked: str) -> None:
-    assert bhs_mask.mask(text) == masked
+    assert service_log.mask(text) == masked
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_login_is_masked(text: str, masked: str) -> None:
     ],
 )
 def test_what_is_no_login_stays(text: str) -> None:
-    assert bhs_mask.mask(text) == text
+    assert service_log.mask(text) == text
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_no_login_stays(text: str) -> None:
 def test_a_hostile_line_costs_little(piece: str) -> None:
     line = "https://u:p" + piece * (64 * 1024 // len(piece)) + "@h"
     start = time.perf_counter()
-    bhs_mask.mask(line)
+    service_log.mask(line)
     # 20 ms would do; a pattern that is not linear takes seconds.
     assert time.perf_counter() - start < 0.5
 
@@ -114,6 +114,6 @@ def test_records_without_text_stay(log: tuple[logging.Logger, StringIO]) -> None
 
 def test_it_is_installed_once(log: tuple[logging.Logger, StringIO]) -> None:
     factory = logging.getLogRecordFactory()
-    bhs_mask.install()
+    service_log.mask_logins()
     assert logging.getLogRecordFactory() is factory
     assert log

@@ -29,7 +29,14 @@ def _count(*_):
     (_folder / "new").rename(_folder / "counts")
 signal.signal(signal.SIGUSR1, _count)
 """
-OURS = ("bhs_", "asyncio.queues.", "tornado.queues.", "tornado.web.", "tornado.http1connection.", "binderhub.build")
+OURS = (
+    "binderhub_service.",
+    "asyncio.queues.",
+    "tornado.queues.",
+    "tornado.web.",
+    "tornado.http1connection.",
+    "binderhub.build",
+)
 
 
 def held(service: Service) -> tuple[dict[str, int], list[str]]:
@@ -47,7 +54,10 @@ def held(service: Service) -> tuple[dict[str, int], list[str]]:
 def idle(service: Service) -> bool:
     """Whether there is no build and no request; BinderHub makes one executor at its start and keeps it."""
     objects = held(service)[0]
-    return "bhs_build.Build" not in objects and objects["bhs_executor.ServiceBuildExecutor"] == 1
+    return (
+        "binderhub_service.build.Build" not in objects
+        and objects["binderhub_service.executor.ServiceBuildExecutor"] == 1
+    )
 
 
 def build(setting: Setting, count: int) -> None:
@@ -83,7 +93,7 @@ def test_nothing_is_left_of_builds_and_of_clients(setting: Setting) -> None:
     until(lambda: none(setting), "the pods to be deleted")
     until(lambda: idle(service), "the builds to be forgotten")
     before = held(service)[0]
-    assert before["bhs_builds.Builds"] == 1
+    assert before["binderhub_service.builds.Builds"] == 1
     for _ in range(WAVES):
         build(setting, AT_ONCE)
     until(lambda: none(setting), "the pods to be deleted")

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bhs_outcome
 import pytest
 import yaml
-from bhs_engine_docker import Docker
-from bhs_logs import event
-from bhs_outcome import SEARCHED, Transcript
-from bhs_program_fetch import LINK_LEAVES, TOO_LARGE
-from bhs_programs import BUILD, FETCH, PUSH
+from binderhub_service import log_analysis
+from binderhub_service.docker_engine import DockerEngine
+from binderhub_service.log_analysis import SEARCHED, LogAnalysis
+from binderhub_service.pod_logs import event
+from binderhub_service.programs import BUILD, FETCH, PUSH
+from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE
 
 CASES = yaml.safe_load((Path(__file__).parent / "recorded.yaml").read_text())
 PARTICULARS = {"node": "node-1", "repo": "https://git.example/r", "ref": "main", "name": "r.example/i:1", "image": "i"}
@@ -24,9 +24,9 @@ FULL = "ERROR: failed to solve: write /var/lib/docker/x: no space left on device
 LOST = "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF"
 
 
-def transcript(*messages: str, container: str = BUILD) -> Transcript:
+def analysis(*messages: str, container: str = BUILD) -> LogAnalysis:
     """What these messages tell, each as repo2docker hands it on."""
-    told = Transcript(Docker.words)
+    told = LogAnalysis(DockerEngine.words)
     for message in messages:
         told.add(container, {"phase": "building", "message": message})
     return told
@@ -35,7 +35,7 @@ def transcript(*messages: str, container: str = BUILD) -> Transcript:
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_lines_and_errors_become_a_code(case: dict[str, Any]) -> None:
     container = case.get("container", BUILD)
-    told = transcript(*(f"{line}\n" for line in case.get("lines", "").splitlines()), container=container)
+    told = analysis(*(f"{line}\n" for line in case.get("lines", "").splitlines()), container=container)
     if "error" in case:
         told.reports[container] = {"error": case["error"]}
     failure = told.failure(container, 1, PARTICULARS)
@@ -45,7 +45,7 @@ def test_lines_and_errors_become_a_code(case: dict[str, Any]) -> None:
 
 
 def test_the_digest_is_what_the_push_reports() -> None:
-    told = transcript(f"1: digest: sha256:{'a' * 64} size: 528\n", container=PUSH)
+    told = analysis(f"1: digest: sha256:{'a' * 64} size: 528\n", container=PUSH)
     assert told.digest == ""
     told.reports[BUILD] = {"digest": "sha256:of-the-builder"}
     assert told.digest == ""
@@ -54,7 +54,7 @@ def test_the_digest_is_what_the_push_reports() -> None:
 
 
 def test_links_and_sizes_are_reported() -> None:
-    told = transcript("fatal: bad object\n", container=FETCH)
+    told = analysis("fatal: bad object\n", container=FETCH)
     told.reports[FETCH] = {"link": "binder/apt.txt"}
     failure = told.failure(FETCH, LINK_LEAVES, PARTICULARS)
     assert (failure.code, "binder/apt.txt" in failure.what) == ("BHS108", True)
@@ -65,12 +65,12 @@ def test_links_and_sizes_are_reported() -> None:
 
 @pytest.mark.parametrize("code", [LINK_LEAVES, TOO_LARGE])
 def test_an_exit_code_without_its_report_is_a_fetch_that_failed(code: int) -> None:
-    assert transcript(container=FETCH).failure(FETCH, code, PARTICULARS).code == "BHS103"
+    assert analysis(container=FETCH).failure(FETCH, code, PARTICULARS).code == "BHS103"
 
 
 def test_the_engines_own_words_are_evidence() -> None:
-    assert transcript(f"{FULL}\n").failure(BUILD, 1, PARTICULARS).code == "BHS504"
-    assert transcript(f"{LOST}\n").maybe_lost
+    assert analysis(f"{FULL}\n").failure(BUILD, 1, PARTICULARS).code == "BHS504"
+    assert analysis(f"{LOST}\n").maybe_lost
 
 
 @pytest.mark.parametrize("said", [FULL, LOST, "denied: requested access", "unexpected status 502 Bad Gateway"])
@@ -92,28 +92,28 @@ def test_the_engines_own_words_are_evidence() -> None:
     ids=["step", "return", "returns", "repeated", "process", "quoted", "parse", "base", "user", "traceback", "excerpt"],
 )
 def test_words_of_steps_repositories_and_base_images_are_no_evidence(messages: list[str], said: str) -> None:
-    told = transcript(*(message.format(said) for message in messages))
+    told = analysis(*(message.format(said) for message in messages))
     assert (told.full_disk, told.maybe_lost, told.digest) == ("", "", "")
     assert told.failure(BUILD, 1, PARTICULARS).code == "BHS101"
 
 
 def test_what_the_builder_prints_is_no_error_of_the_push() -> None:
-    told = transcript("ERROR: denied: requested access to the resource is denied\n", "#9 pushing layers\n")
+    told = analysis("ERROR: denied: requested access to the resource is denied\n", "#9 pushing layers\n")
     told.reports[PUSH] = {"error": "received unexpected HTTP status: 502 Bad Gateway"}
     assert told.failure(PUSH, 1, PARTICULARS).code == "BHS607"
 
 
 def test_digits_of_an_address_or_a_tag_are_no_status() -> None:
-    told = transcript()
+    told = analysis()
     told.reports[PUSH] = {"error": "read tcp 10.4.1.3:413->10.4.2.9:429: read: connection reset by peer"}
     assert told.failure(PUSH, 1, PARTICULARS).code == "BHS607"
 
 
 PATTERNS = {
-    **{f"git {code}": re.compile(pattern) for code, pattern in bhs_outcome._GIT},
-    **{f"push {code}": re.compile(pattern) for code, pattern in bhs_outcome._PUSH},
-    **{name: value for name, value in vars(bhs_outcome).items() if isinstance(value, re.Pattern)},
-    **vars(Docker.words),
+    **{f"git {code}": re.compile(pattern) for code, pattern in log_analysis._GIT},
+    **{f"push {code}": re.compile(pattern) for code, pattern in log_analysis._PUSH},
+    **{name: value for name, value in vars(log_analysis).items() if isinstance(value, re.Pattern)},
+    **vars(DockerEngine.words),
 }
 PIECES = (
     *("repository '", 'process "', "The command '", "ERROR: failed to solve: ", "#1 ERROR: ", " > [", "<", '"', "\\"),
@@ -161,7 +161,7 @@ def test_no_pattern_takes_long_for_any_line(name: str) -> None:
 
 @pytest.mark.parametrize("container", [FETCH, BUILD, PUSH])
 def test_no_line_takes_long_to_be_taken_into_account(container: str) -> None:
-    told = transcript()
+    told = analysis()
     for line in crafted():
         message = {"message": f"{line}\n"}
         assert seconds(lambda message=message: told.add(container, message)) < 2 * BUDGET_SECONDS, line[:40]  # type: ignore[misc]

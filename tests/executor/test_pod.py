@@ -9,14 +9,14 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
-from bhs_engine_docker import Docker
-from bhs_pod import Wanted, lock_name, manifest, secret, words
-from bhs_program_fetch import AUTHORITIES
-from bhs_programs import CONTAINERS
+from binderhub_service.docker_engine import DockerEngine
+from binderhub_service.objects import BuildSpec, build_name, make_pod, make_secret, words
+from binderhub_service.programs import CONTAINERS
+from binderhub_service.programs.fetch import AUTHORITIES
 
 SOCKET = "/run/binderhub-service/0123456789/docker-api.sock"
-ENGINE = Docker(SOCKET, True)
-WANTED = Wanted(
+ENGINE = DockerEngine(SOCKET, True)
+WANTED = BuildSpec(
     name="build-https-3a-2f-2fgit-2eexample-2fgroup-2fproject-abcdef-1-23",
     owner="0123456789",
     namespace="ns1",
@@ -31,7 +31,7 @@ WANTED = Wanted(
 TOKEN = "username=x-token\\npassword=t0ps3cret"  # noqa: S105 - as a provider writes it
 
 
-def wanted(**changes: Any) -> Wanted:
+def wanted(**changes: Any) -> BuildSpec:
     return dataclasses.replace(WANTED, **changes)
 
 
@@ -45,13 +45,13 @@ def mounts(container: dict[str, Any]) -> set[str]:
 
 
 def test_it_is_a_pod_that_kubernetes_knows() -> None:
-    pod = manifest(wanted(git_credentials=TOKEN), ENGINE, "p", preferred="node-1")
+    pod = make_pod(wanted(git_credentials=TOKEN), ENGINE, "p", preferred="node-1")
     kubernetes_validate.validate(pod, "1.34", strict=True)
     assert pod["spec"]["automountServiceAccountToken"] is False
 
 
 def test_each_container_has_its_own_secrets_alone() -> None:
-    fetch, build, push = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
+    fetch, build, push = containers(make_pod(wanted(git_credentials=TOKEN), ENGINE, "p"))
     assert mounts(fetch) == {"source", "git-credential", "tmp-fetch"}
     assert mounts(build) == {"source", "handover", "docker-api", "tmp-builder"}
     assert mounts(push) == {"handover", "docker-api", "logins", "tmp-push"}
@@ -62,7 +62,7 @@ def test_each_container_has_its_own_secrets_alone() -> None:
 def test_the_container_that_reads_the_repository_has_no_secret() -> None:
     login = {"registry": "r", "username": "u", "password": "pa55word"}
     for build in (wanted(git_credentials=TOKEN), wanted(git_credentials=TOKEN, registry_credentials=login)):
-        pod = manifest(build, ENGINE, "p", "private", "word")
+        pod = make_pod(build, ENGINE, "p", "private", "word")
         secret_volumes = {volume["name"] for volume in pod["spec"]["volumes"] if "secret" in volume}
         assert secret_volumes == {"git-credential", "logins"}
         builder = containers(pod)[1]
@@ -71,7 +71,7 @@ def test_the_container_that_reads_the_repository_has_no_secret() -> None:
 
 
 def test_no_container_knows_the_word_of_another() -> None:
-    pod = manifest(WANTED, ENGINE, "p", "private", "secret-of-the-pod")
+    pod = make_pod(WANTED, ENGINE, "p", "private", "secret-of-the-pod")
     known = words(pod)
     assert len({*known.values()}) == len(CONTAINERS)
     for container in pod["spec"]["containers"]:
@@ -81,7 +81,7 @@ def test_no_container_knows_the_word_of_another() -> None:
 
 
 def test_without_a_push_there_is_no_login() -> None:
-    pod = manifest(wanted(pushes=False), ENGINE, "p", "private", "word")
+    pod = make_pod(wanted(pushes=False), ENGINE, "p", "private", "word")
     assert [container["name"] for container in pod["spec"]["containers"]] == ["fetch", "builder"]
     assert not [volume for volume in pod["spec"]["volumes"] if "secret" in volume]
     assert json.loads(containers_of(pod)["builder"]["args"][4])["helper"] == ""
@@ -92,7 +92,7 @@ def containers_of(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_containers_may_do_nothing_that_they_need_not() -> None:
-    for container in containers(manifest(WANTED, ENGINE, "p")):
+    for container in containers(make_pod(WANTED, ENGINE, "p")):
         assert container["args"][:3] == ["python3", "-I", "-c"]
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -103,13 +103,13 @@ def test_containers_may_do_nothing_that_they_need_not() -> None:
 
 
 def test_the_kubelet_bounds_the_repository_too() -> None:
-    volumes = manifest(wanted(size_limit=1 << 30), ENGINE, "p")["spec"]["volumes"]
+    volumes = make_pod(wanted(size_limit=1 << 30), ENGINE, "p")["spec"]["volumes"]
     (source,) = (volume for volume in volumes if volume["name"] == "source")
     assert source["emptyDir"] == {"sizeLimit": str(2 << 30)}
 
 
 def test_authorities_are_for_fetching_alone() -> None:
-    pod = manifest(wanted(authorities="authorities"), ENGINE, "p")
+    pod = make_pod(wanted(authorities="authorities"), ENGINE, "p")
     kubernetes_validate.validate(pod, "1.34", strict=True)
     fetch, build, push = containers(pod)
     assert mounts(fetch) == {"source", "git-authorities", "tmp-fetch"}
@@ -122,7 +122,7 @@ def test_authorities_are_for_fetching_alone() -> None:
 
 
 def test_the_sockets_directory_is_mounted_read_only() -> None:
-    pod = manifest(WANTED, ENGINE, "p")
+    pod = make_pod(WANTED, ENGINE, "p")
     (mount,) = (one for one in containers(pod)[1]["volumeMounts"] if one["name"] == "docker-api")
     assert mount["readOnly"] is True
     (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "docker-api")
@@ -130,7 +130,7 @@ def test_the_sockets_directory_is_mounted_read_only() -> None:
 
 
 def test_somebody_elses_socket_is_mounted_alone() -> None:
-    pod = manifest(WANTED, Docker("/var/run/docker.sock", False), "p")
+    pod = make_pod(WANTED, DockerEngine("/var/run/docker.sock", False), "p")
     (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == "docker-api")
     assert volume["hostPath"] == {"path": "/var/run/docker.sock", "type": "Socket"}
 
@@ -138,11 +138,11 @@ def test_somebody_elses_socket_is_mounted_alone() -> None:
 def test_no_token_is_in_the_pod() -> None:
     login = {"registry": "r", "username": "u", "password": "pa55word"}
     build = wanted(git_credentials=TOKEN, registry_credentials=login)
-    pod = manifest(build, ENGINE, "p", "private")
+    pod = make_pod(build, ENGINE, "p", "private")
     assert "t0ps3cret" not in json.dumps(pod)
     assert "pa55word" not in json.dumps(pod)
     pod["metadata"]["uid"] = "u-1"
-    made = secret(build, pod)
+    made = make_secret(build, pod)
     assert made
     assert made["stringData"]["git-credential"] == "username=x-token\npassword=t0ps3cret\n"
     assert json.loads(made["stringData"]["registry-credentials"]) == login
@@ -155,7 +155,7 @@ def test_no_token_is_in_the_pod() -> None:
 
 
 def test_without_tokens_there_is_no_secret() -> None:
-    assert secret(WANTED, {"metadata": {"name": "p", "uid": "u"}}) is None
+    assert make_secret(WANTED, {"metadata": {"name": "p", "uid": "u"}}) is None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_without_tokens_there_is_no_secret() -> None:
     ],
 )
 def test_git_gives_the_credential_to_its_own_host_alone(tmp_path: Path, asked: str, given: bool) -> None:
-    fetch, *_ = containers(manifest(wanted(git_credentials=TOKEN), ENGINE, "p"))
+    fetch, *_ = containers(make_pod(wanted(git_credentials=TOKEN), ENGINE, "p"))
     file = tmp_path / "credential"
     file.write_text("username=x-token\npassword=t0ps3cret\n")
     system = tmp_path / "gitconfig"
@@ -188,14 +188,14 @@ def test_git_gives_the_credential_to_its_own_host_alone(tmp_path: Path, asked: s
 
 def test_a_node_counts_the_resources_of_a_build_once() -> None:
     asked = {"requests": {"cpu": "100m", "x/gpu": 1}, "limits": {"memory": "1Gi", "x/gpu": 1}}
-    fetch, build, push = containers(manifest(wanted(resources=asked), ENGINE, "p"))
+    fetch, build, push = containers(make_pod(wanted(resources=asked), ENGINE, "p"))
     assert build["resources"] == asked
     assert (
         fetch["resources"]
         == push["resources"]
         == {"requests": {"cpu": "0", "memory": "0"}, "limits": {"memory": "1Gi"}}
     )
-    assert [one["resources"] for one in containers(manifest(WANTED, ENGINE, "p"))] == [{}, {}, {}]
+    assert [one["resources"] for one in containers(make_pod(WANTED, ENGINE, "p"))] == [{}, {}, {}]
 
 
 @pytest.mark.parametrize(
@@ -207,14 +207,14 @@ def test_a_node_counts_the_resources_of_a_build_once() -> None:
         {"image_name": "r/j:1"},
         {"build_image": "i"},
         {"resources": {"limits": {"cpu": 1}}},
-        {"spec": {"nodeSelector": {"a": "b"}}},
+        {"pod_fields": {"nodeSelector": {"a": "b"}}},
     ],
 )
 def test_another_build_has_another_name(change: dict[str, Any]) -> None:
-    assert lock_name(wanted(**change), ENGINE) != lock_name(WANTED, ENGINE)
-    assert len(lock_name(WANTED, ENGINE)) <= 61
+    assert build_name(wanted(**change), ENGINE) != build_name(WANTED, ENGINE)
+    assert len(build_name(WANTED, ENGINE)) <= 61
 
 
 def test_affinity_and_fresh_tokens_make_no_other_name() -> None:
     one, two = wanted(git_credentials="a"), wanted(git_credentials="b", affinity={"nodeAffinity": {}})
-    assert lock_name(one, ENGINE) == lock_name(two, ENGINE)
+    assert build_name(one, ENGINE) == build_name(two, ENGINE)

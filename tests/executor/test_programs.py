@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bhs_program_build import DAEMON_LOST, NO_DAEMON
-from bhs_program_fetch import AUTHORITIES, LINK_LEAVES, TOO_LARGE, link_that_leaves
-from bhs_program_push import DOCKER_HUB, Logins, registry_of
-from bhs_programs import BUILD, FETCH, PUSH, command, credential_helper
+from binderhub_service.programs import BUILD, FETCH, PUSH, command, credential_helper
+from binderhub_service.programs.build import DAEMON_LOST, NO_DAEMON
+from binderhub_service.programs.fetch import AUTHORITIES, LINK_LEAVES, TOO_LARGE, link_that_leaves
+from binderhub_service.programs.push import DOCKER_HUB, Logins, registry_of
 
 REPO2DOCKER = """
 import json, os, pathlib, subprocess, sys, time

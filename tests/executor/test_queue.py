@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from bhs_queue import BuildQueue, requester_key
+from binderhub_service.build_queue import BuildQueue, requester_key
 
 
 def queue(limit: int, *waiting: str) -> BuildQueue[str]:

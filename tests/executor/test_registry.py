@@ -31,7 +31,7 @@ def config(where: Registry, more: str = "") -> str:
     return f"""
 import sys
 sys.path.append({str(CHART / "files")!r})
-c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
+c.BinderHub.registry_class = "binderhub_service.registry.docker_registry.ServiceDockerRegistry"
 c.BinderHub.image_prefix = "{where.host}/group/"
 {more}
 """

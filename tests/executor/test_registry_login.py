@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bhs_registry_auth import address, challenges, may_receive_login
+from binderhub_service.registry.login_rules import address, challenges, may_receive_login
 from contract.registries import PASSWORD, USER
 from contract.service import Installed, free_port, running
 from contract.test_registry import ask
@@ -126,7 +126,7 @@ def look_up(binderhub: Installed, tmp_path: Path, registry: Server) -> Callable[
         config = f"""
 import sys
 sys.path.append({str(CHART / "files")!r})
-c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
+c.BinderHub.registry_class = "binderhub_service.registry.docker_registry.ServiceDockerRegistry"
 c.BinderHub.image_prefix = "{registry.host}/group/"
 c.DockerRegistry.update(url="http://{registry.host}", username={USER!r}, password={PASSWORD!r})
 {more}
@@ -308,7 +308,7 @@ ASK_FOR_DIGEST = f"""
 import asyncio, json, logging, sys
 sys.path.append({str(CHART / "files")!r})
 from traitlets.config import Config
-from bhs_registry import RegistryUnknown, ServiceDockerRegistry
+from binderhub_service.registry.docker_registry import RegistryUnknown, ServiceDockerRegistry
 logging.basicConfig()
 config = Config()
 config.ServiceDockerRegistry.update(json.loads(sys.argv[1]))

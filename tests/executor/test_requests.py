@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from bhs_faults import FAULTS
+from binderhub_service.failures import FAILURES
 from contract.service import Stream, new_ref, until
 from executor.api_server import RUNS, WAITS, ended
 from executor.conftest import DIGEST, IMPATIENT, URL, Setting, report
@@ -20,8 +20,8 @@ def failed(events: list[Any]) -> dict[str, Any]:
     last: dict[str, Any] = events[-1]
     assert last["phase"] == "failed"
     assert last["message"] == f"{last['code']}: {last['what']}\n{last['next_step']}\n"
-    fault = FAULTS[last["code"]]
-    for template, text in ((fault.what, last["what"]), (fault.next_step, last["next_step"])):
+    kind = FAILURES[last["code"]]
+    for template, text in ((kind.what, last["what"]), (kind.next_step, last["next_step"])):
         assert re.fullmatch(re.sub(r"\\{\w+\\}", "(?!None).*", re.escape(template)), text, re.DOTALL), text
     return last
 

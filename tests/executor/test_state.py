@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any
 
-from bhs_sight import Broken, Memory, Running, Sight
-from bhs_state import NODE_SECONDS, judge
+from binderhub_service.pod_status import NODE_SECONDS, Failed, PodSnapshot, Running, Timers, pod_state
 
 
 def pod(ready: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -19,31 +18,31 @@ def pod(ready: dict[str, str], **more: Any) -> dict[str, Any]:
 
 RUNS = {"containerStatuses": [{"name": "builder", "state": {"running": {}}}]}
 LOST = {"status": "False"}
-SEEN = Sight(pod(LOST, **RUNS), [], pod(LOST), True, 100.0, 900.0, build_has_spoken=True)
+SEEN = PodSnapshot(pod(LOST, **RUNS), [], pod(LOST), True, 100.0, 900.0, build_has_spoken=True)
 
 
-def later(seconds: float, **changes: Any) -> Sight:
+def later(seconds: float, **changes: Any) -> PodSnapshot:
     return dataclasses.replace(SEEN, now=SEEN.now + seconds, **changes)
 
 
 def test_a_node_is_lost_when_pod_and_daemon_have_been_called_so_for_a_while() -> None:
-    memory = Memory()
-    assert isinstance(judge(SEEN, memory), Running)
-    assert isinstance(judge(later(NODE_SECONDS - 1), memory), Running)
-    state = judge(later(NODE_SECONDS), memory)
-    assert isinstance(state, Broken)
+    memory = Timers()
+    assert isinstance(pod_state(SEEN, memory), Running)
+    assert isinstance(pod_state(later(NODE_SECONDS - 1), memory), Running)
+    state = pod_state(later(NODE_SECONDS), memory)
+    assert isinstance(state, Failed)
     assert state.failure.code == "BHS503"
 
 
 def test_a_node_that_sends_lines_is_there_whatever_it_is_called() -> None:
-    memory = Memory()
+    memory = Timers()
     for second in range(60):
-        assert isinstance(judge(later(second, silent_for=1.0), memory), Running)
-    assert isinstance(judge(later(100.0, silent_for=NODE_SECONDS), memory), Broken)
+        assert isinstance(pod_state(later(second, silent_for=1.0), memory), Running)
+    assert isinstance(pod_state(later(100.0, silent_for=NODE_SECONDS), memory), Failed)
 
 
 def test_the_kubelets_word_takes_it_back() -> None:
-    memory = Memory()
+    memory = Timers()
     for second in range(0, 100, 8):
-        assert isinstance(judge(later(second), memory), Running)
-        assert isinstance(judge(later(second + 4, daemon=pod({"status": "True"})), memory), Running)
+        assert isinstance(pod_state(later(second), memory), Running)
+        assert isinstance(pod_state(later(second + 4, daemon=pod({"status": "True"})), memory), Running)

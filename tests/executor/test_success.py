@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from bhs_confirm import name_and_tag
-from bhs_pod import words
+from binderhub_service.objects import words
+from binderhub_service.registry.confirmation import name_and_tag
 from contract.registries import MANIFEST as KIND
 from contract.registries import PASSWORD, USER, Registry
 from contract.service import until
@@ -171,7 +171,7 @@ def test_the_charts_registry_class_confirms_what_a_real_registry_holds(
 ) -> None:
     """Also a request for an image that is there already carries the digest."""
     more = f"""
-c.BinderHub.registry_class = "bhs_registry.ServiceDockerRegistry"
+c.BinderHub.registry_class = "binderhub_service.registry.docker_registry.ServiceDockerRegistry"
 c.BinderHub.image_prefix = "{registry.host}/group/"
 c.DockerRegistry.update(url={registry.url!r}, username={USER!r}, password={PASSWORD!r})
 {CONFIRM_AT_ONCE}

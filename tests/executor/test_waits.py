@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from bhs_sight import Broken, Memory, Sight, State, Waiting
-from bhs_waits import PULL_SECONDS, on_node
+from binderhub_service.pod_status import PULL_SECONDS, Failed, PodSnapshot, State, Timers, Waiting, on_node
 
 REFUSED = 'Failed to pull image "i": dial tcp 10.0.0.1:443: connect: no route to host'
 MISSING = 'Failed to pull image "i": i: not found'
@@ -15,7 +14,7 @@ def event(second: int, reason: str, message: str = "", count: int = 1) -> dict[s
     return {"reason": reason, "message": message, "count": count, "lastTimestamp": when}
 
 
-def seen(memory: Memory, now: float, reason: str, *events: dict[str, Any]) -> State:
+def seen(memory: Timers, now: float, reason: str, *events: dict[str, Any]) -> State:
     """What is made of a pod whose image has not come yet."""
     waiting = {"name": "fetch", "state": {"waiting": {"reason": reason}}}
     pod: dict[str, Any] = {
@@ -23,11 +22,11 @@ def seen(memory: Memory, now: float, reason: str, *events: dict[str, Any]) -> St
         "spec": {"nodeName": "node-1", "containers": [{"image": "i"}]},
         "status": {"phase": "Pending", "initContainerStatuses": [waiting]},
     }
-    return on_node(Sight(pod, list(events), None, True, now, 10.0), memory, pod["status"])
+    return on_node(PodSnapshot(pod, list(events), None, True, now, 10.0), memory, pod["status"])
 
 
 def test_a_pull_that_only_takes_long_is_never_a_failure() -> None:
-    memory = Memory()
+    memory = Timers()
     for now in (0.0, 100.0, 1000.0):
         state = seen(memory, now, "PodInitializing", event(0, "Pulling"))
         assert isinstance(state, Waiting)
@@ -35,7 +34,7 @@ def test_a_pull_that_only_takes_long_is_never_a_failure() -> None:
 
 
 def test_nor_when_an_attempt_before_it_failed() -> None:
-    memory = Memory()
+    memory = Timers()
     failed = event(1, "Failed", REFUSED)
     assert isinstance(seen(memory, 1.0, "ErrImagePull", event(0, "Pulling"), failed), Waiting)
     for now in (20.0, PULL_SECONDS + 2, 1000.0):
@@ -46,33 +45,33 @@ def test_nor_when_an_attempt_before_it_failed() -> None:
 
 @pytest.mark.parametrize("ends", [event(135, "Failed", REFUSED, 9), event(135, "BackOff")])
 def test_attempts_that_fail_for_two_minutes_are_one(ends: dict[str, Any]) -> None:
-    memory = Memory()
+    memory = Timers()
     assert isinstance(seen(memory, 0.0, "ErrImagePull", event(1, "Failed", REFUSED)), Waiting)
     assert isinstance(seen(memory, PULL_SECONDS - 1, "ErrImagePull", event(1, "Failed", REFUSED)), Waiting)
     # The last attempt began and failed within a second, as the event's time counts.
     events = event(135, "Pulling", count=9), event(1, "Failed", REFUSED), ends
     state = seen(memory, PULL_SECONDS, "ImagePullBackOff", *events)
-    assert isinstance(state, Broken)
+    assert isinstance(state, Failed)
     assert state.failure.code == "BHS203"
     assert "no route to host" in state.failure.what
 
 
 def test_an_attempt_whose_failure_no_event_tells_is_not_waited_for() -> None:
     """The kubelet stops sending events of a pod with many failed attempts; the last may say that one has begun."""
-    memory = Memory()
+    memory = Timers()
     events = [event(1, "Failed", REFUSED, 8), event(2, "BackOff", count=8), event(40, "Pulling", count=9)]
     assert isinstance(seen(memory, 0.0, "ErrImagePull", events[0]), Waiting)
     state = seen(memory, PULL_SECONDS, "ImagePullBackOff", *events)
-    assert isinstance(state, Broken)
+    assert isinstance(state, Failed)
     assert state.failure.code == "BHS203"
 
 
 def test_a_missing_image_fails_when_the_second_attempt_has() -> None:
-    memory = Memory()
+    memory = Timers()
     first = event(1, "Failed", MISSING)
     assert isinstance(seen(memory, 1.0, "ErrImagePull", event(0, "Pulling"), first), Waiting)
     assert isinstance(seen(memory, 15.0, "ImagePullBackOff", event(14, "Pulling", count=2), first), Waiting)
     again = event(16, "Failed", MISSING, 2)
     state = seen(memory, 16.0, "ErrImagePull", event(14, "Pulling", count=2), again)
-    assert isinstance(state, Broken)
+    assert isinstance(state, Failed)
     assert state.failure.code == "BHS202"

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bhs_engine_docker import Docker
-from bhs_logs import event
-from bhs_outcome import Transcript
-from bhs_pod import GIT_FILE, HANDOVER, SOURCE, Wanted, manifest
-from bhs_program_fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves
-from bhs_programs import BUILD, FETCH, FETCHED, read_report, word
+from binderhub_service.docker_engine import DockerEngine
+from binderhub_service.log_analysis import LogAnalysis
+from binderhub_service.objects import GIT_FILE, HANDOVER, SOURCE, BuildSpec, make_pod
+from binderhub_service.pod_logs import event
+from binderhub_service.programs import BUILD, FETCH, FETCHED, read_report, word
+from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves
 from executor.git_servers import WHO
 from hostile.repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Fill, Hostile
 from lab.wheel import IMAGE
 from machine import environment
 
 REPO2DOCKER = IMAGE.parent / "repo2docker"
-ENGINE = Docker("/run/binderhub-service/0123456789/docker-api.sock", True)
+ENGINE = DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", True)
 WORD = "word-of-the-pod"
 SIZE_LIMIT = 8 << 20
 BY_PROCESS = ("link-0", "link-in-binder", "link-long", "link-loop", "link-odd-name")
@@ -105,7 +105,7 @@ class Pods:
             (own / name).mkdir()
         canaries = [f"canary-{secrets.token_hex(8)}" for _ in range(2)]
         (own / "credential").write_text(f"username=x\npassword={canaries[0]}\n")
-        pod = manifest(self._wanted(url, canaries[1]), ENGINE, "p", "s", WORD)
+        pod = make_pod(self._wanted(url, canaries[1]), ENGINE, "p", "s", WORD)
         paths = {
             SOURCE: str(own / "src" / "repository"),
             HANDOVER: str(own / "handover"),
@@ -158,8 +158,8 @@ class Pods:
         return Ended(codes, outputs, own / "marks", canaries)
 
     @staticmethod
-    def _wanted(url: str, canary: str) -> Wanted:
-        return Wanted(
+    def _wanted(url: str, canary: str) -> BuildSpec:
+        return BuildSpec(
             name="build-x",
             owner="0123456789",
             namespace="n",
@@ -315,13 +315,13 @@ def test_a_tree_with_a_git_folder_is_not_checked_out(folder: Path, pods: Pods) -
 @pytest.mark.parametrize("name", [name for name in through_programs() if REPOSITORIES[name].end == FAILED])
 def test_what_a_repository_has_repo2docker_print_is_no_evidence(ends: dict[str, Future[Ended]], name: str) -> None:
     output = ends[name].result().outputs[BUILD]
-    transcript = Transcript(ENGINE.words)
+    log_analysis = LogAnalysis(ENGINE.words)
     for line in output.splitlines(keepends=True):
         if not read_report(line, word(WORD, BUILD)):
-            transcript.add(BUILD, event(line.rstrip("\n"), "building"))
-    transcript.reports[BUILD] = ends[name].result().report(BUILD) or {}
-    failure = transcript.failure(BUILD, 1, {})
-    assert (failure.code, transcript.maybe_lost, transcript.digest) == ("BHS101", "", "")
+            log_analysis.add(BUILD, event(line.rstrip("\n"), "building"))
+    log_analysis.reports[BUILD] = ends[name].result().report(BUILD) or {}
+    failure = log_analysis.failure(BUILD, 1, {})
+    assert (failure.code, log_analysis.maybe_lost, log_analysis.digest) == ("BHS101", "", "")
 
 
 def test_without_isolation_the_corpus_notices_code_that_runs(pods: Pods) -> None:

@@ -74,7 +74,7 @@
     {{- end }}
 {{- end }}
 
-{{- /* What files/bhs_registry_login.py reads, as YAML; empty if registry.server is not set. */}}
+{{- /* What files/binderhub_service/registry/login.py reads, as YAML; empty if registry.server is not set. */}}
 {{- define "binderhub-service.binderhub.registry" -}}
     {{- $registry := include "binderhub-service.registry" . | fromJson }}
     {{- if and $registry (include "binderhub-service.registry.pushes" .) }}

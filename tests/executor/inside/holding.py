@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bhs_confirm import RegistryUnknown
 from binderhub.registry import DockerRegistry
+from binderhub_service.registry.confirmation import RegistryUnknown
 
 FOLDER = Path(os.environ["REGISTRY_FOLDER"])
 
@@ -21,7 +21,7 @@ class HoldingRegistry(DockerRegistry):
         """Nothing is there before it is built: each request of a test builds."""
 
     async def digest(self, image: str, tag: str) -> str | None:
-        """As bhs_registry.ServiceDockerRegistry."""
+        """As binderhub_service.registry.docker_registry.ServiceDockerRegistry."""
         with (FOLDER / "asked").open("a") as asked:
             asked.write(f"{image}:{tag}\n")
         file = FOLDER / tag

@@ -1,0 +1,236 @@
+"""From a build's lines to the reason it failed. Those of pushes are held to tests/executor/recorded.yaml."""
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from binderhub_service.docker_engine import OutputPatterns
+from binderhub_service.failures import Failure
+from binderhub_service.programs import BUILD, FETCH, PUSH
+from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE
+
+SEARCHED = 4096
+"""Characters of a line, from its start, that are searched."""
+LAST_LINES = 20
+
+_GIT = (
+    (
+        "BHS106",
+        r"Failed to check out ref|reference is not a tree|not our ref|couldn't find remote ref"
+        r"|did not match any file|Could not parse object|unknown revision|bad object",
+    ),
+    (
+        "BHS104",
+        r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Access denied"
+        r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository (?:'[^']*' )?not found"
+        r"|does not appear to be a git repository",
+    ),
+    (
+        "BHS107",
+        r"SSL certificate (?:problem|verif)|SSL: (?:no alternative )?certificate subject name"
+        r"|server (?:certificate )?verification failed|CERTIFICATE_VERIFY_FAILED",
+    ),
+    (
+        "BHS105",
+        r"Could not resolve host|Connection refused|[Tt]imed out|Failed to connect|Couldn't connect"
+        r"|Network is unreachable|No route to host|returned error: 5\d\d"
+        r"|Empty reply from server|Connection reset|early EOF",
+    ),
+)
+# The first that matches counts, the most particular first. A number alone means nothing: addresses and tags have some.
+_PUSH = (
+    ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
+    ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b"),
+    ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests|rate limit)"),
+    (
+        "BHS601",
+        r"HTTP 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)|\bunauthorized\b|\bdenied\b|no basic auth credentials"
+        r"|insufficient_scope|authentication required|authorization failed|status: 40[13]\b",
+    ),
+    (
+        "BHS607",
+        r"HTTP 5\d\d\b|\b5\d\d [A-Z]|status(?: code)?:? 5\d\d|connection reset by peer|broken pipe"
+        r"|unexpected EOF|: EOF\b",
+    ),
+    (
+        "BHS604",
+        r"no such host|connection refused|i/o timeout|no route to host|network is unreachable|server misbehaving"
+        r"|TLS handshake timeout|context deadline exceeded|Client\.Timeout",
+    ),
+)
+_ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
+_TAG = re.compile(r"<[^<>]*>")
+_BUILDKIT_STEP = re.compile(r"^ > \[(?P<place>[^\]]+)\] (?P<step>.+)")
+_QUOTE = re.compile(r'\\.|"')
+# Errors that repeat what the repository or a registry wrote.
+_OF_OTHERS = re.compile(
+    r"dockerfile parse error|unexpected status|failed to authorize|failed to resolve source metadata|failed to fetch "
+    r"|did not complete successfully|unable to find (?:user|group)"
+)
+
+
+class Lines:
+    """Whole lines of a log that comes in pieces: repo2docker ends a message at a carriage return too.
+
+    What follows a carriage return belongs to whoever printed what stands before it.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has come yet."""
+        self._begun = ""
+
+    def add(self, text: str) -> list[str]:
+        """The lines that end in `text`, each cut after `SEARCHED` characters."""
+        *ended, rest = text.split("\n")
+        if ended:
+            ended[0] = self._begun + ended[0]
+            self._begun = ""
+        self._begun = (self._begun + rest)[:SEARCHED]
+        return [line[:SEARCHED] for line in ended]
+
+    def rest(self) -> list[str]:
+        """The line that has not ended."""
+        rest, self._begun = self._begun, ""
+        return [rest] if rest else []
+
+
+@dataclass
+class LogAnalysis:
+    """What the lines of one attempt have told so far.
+
+    Lines of steps are evidence of nothing but the step. What is said of the daemon and of the registry comes from the
+    reports of the programs, which ask them, and from the daemon's pod.
+    """
+
+    words: OutputPatterns
+    maybe_lost: str = ""
+    """An error by which the daemon may be gone: a reason to look at its pod."""
+    full_disk: str = ""
+    """The daemon's error that its disk is full; empty where it has said none."""
+    step: str = ""
+    exit_code: int = 0
+    error: str = ""
+    """The engine's last error."""
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By container: the last line of its program."""
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    fetched: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    _lines: dict[str, Lines] = field(default_factory=dict)
+    _in_quote: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Digest of the image that the daemon has pushed; empty as long as it has not said so."""
+        return str(self.reports.get(PUSH, {}).get("digest") or "")
+
+    def add(self, container: str, told: dict[str, Any]) -> None:
+        """Take one event of a container's log into account."""
+        lines = self._lines.setdefault(container, Lines())
+        message = str(told.get("message", ""))
+        # The engine's output comes line by line. What has several is repo2docker's own, which quotes the repository.
+        of_engine = container == BUILD and "\n" not in message.rstrip("\n")
+        for line in lines.add(message):
+            self._add(container, line, of_engine)
+
+    def _add(self, container: str, line: str, of_engine: bool) -> None:
+        line = line.rstrip()
+        if not line:
+            return
+        if container == FETCH:
+            self.fetched.append(line)
+        if of_engine and not self._is_output(line):
+            self._add_of_engine(line)
+        self.last.append(line)
+
+    def _is_output(self, line: str) -> bool:
+        """Whether a step has printed the line, now or before it failed."""
+        if self.words.output.match(line):
+            return True
+        if self.words.quote.match(line):
+            self._in_quote = not self._in_quote
+        elif self._in_quote:
+            self._name_step(line)
+            return True
+        return self._name_step(line)
+
+    def _name_step(self, line: str) -> bool:
+        found = _BUILDKIT_STEP.search(line)
+        if found:
+            self.step = f"[{found['place']}] {found['step'].rstrip().rstrip(':')}"
+        return bool(found)
+
+    def _add_of_engine(self, line: str) -> None:
+        found = self.words.step.search(line)
+        if found:
+            groups = [value for value in found.groups() if value]
+            self.step = self.step or groups[0]
+            self.exit_code = int(groups[-1])
+            return
+        said = self.words.error.match(line)
+        if not said:
+            return
+        self.error = said["error"].strip()
+        unquoted = _without_quoted(self.error)
+        if _OF_OTHERS.search(unquoted):
+            return
+        if self.words.lost.search(unquoted):
+            self.maybe_lost = line
+        if self.words.full.search(unquoted):
+            self.full_disk = line
+
+    def failure(self, container: str, exit_code: int, particulars: dict[str, Any]) -> Failure:
+        """Why the container ended with `exit_code`, which is not 0."""
+        for name, lines in self._lines.items():
+            for line in lines.rest():
+                self._add(name, line, name == BUILD)
+        report = self.reports.get(container, {})
+        if container == FETCH:
+            return self._of_fetch(exit_code, report, particulars)
+        if container == PUSH:
+            return self._of_push(str(report.get("error") or ""), particulars)
+        if self.full_disk:
+            return Failure("BHS504", {**particulars, "detail": self.full_disk})
+        step = f" at step {self.step}" if self.step else ""
+        if self.exit_code == 137:
+            return Failure("BHS102", {**particulars, "step": step})
+        detail = f"it ended with exit code {self.exit_code}." if self.exit_code else self.error or self._last_error()
+        if exit_code == 137:
+            detail = "repo2docker was killed (exit code 137)."
+        return Failure("BHS101", {**particulars, "step": step, "detail": detail or f"exit code {exit_code}."})
+
+    def _of_fetch(self, exit_code: int, report: dict[str, Any], particulars: dict[str, Any]) -> Failure:
+        if exit_code == LINK_LEAVES and "link" in report:
+            return Failure("BHS108", {**particulars, "detail": report["link"]})
+        if exit_code == TOO_LARGE and "limit" in report:
+            return Failure("BHS109", {**particulars, "detail": f"{int(report['limit']) >> 20} MiB"})
+        for code, pattern in _GIT:
+            for line in self.fetched:
+                if re.search(pattern, line):
+                    return Failure(code, {**particulars, "detail": line.strip()})
+        return Failure("BHS103", {**particulars, "detail": self._last_error() or "its log says no more"})
+
+    def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:
+        # In one line: a proxy's page, which docker hands on as it is, has several.
+        detail = " ".join(_TAG.sub(" ", error[:SEARCHED]).split())
+        for code, pattern in _PUSH:
+            if re.search(pattern, detail):
+                return Failure(code, {**particulars, "detail": detail})
+        return Failure("BHS606", {**particulars, "detail": detail or "\n".join(self.last)})
+
+    def _last_error(self) -> str:
+        for line in reversed(self.last):
+            if _ERROR.search(line):
+                return line.strip()
+        return self.last[-1].strip() if self.last else ""
+
+
+def _without_quoted(text: str) -> str:
+    """The text without what Go's %q has put in quotes. A pattern for the whole of it would take too long."""
+    kept, quoted, end = [], False, 0
+    for mark in _QUOTE.finditer(text):
+        if mark[0] == '"':
+            if not quoted:
+                kept.append(text[end : mark.start()])
+            quoted, end = not quoted, mark.end()
+    return "".join(kept) if quoted else "".join([*kept, text[end:]])

@@ -1,0 +1,192 @@
+"""The program of the container `builder`: runs repo2docker on the fetched repository, without any secret.
+
+Its text is passed to `python3 -I -c`; see fetch.py. Two processes: a child runs repo2docker, which reads
+the repository, and the parent, which never does, tells how that ended. It leaves `built` for the container `push`,
+which pushes the image, and which answers docker's questions for logins, so that none lies here in a file or a variable.
+
+Arguments, as one JSON object: see `objects.py`, and then the command of repo2docker with its options.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import select
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+NO_DAEMON = 75
+"""Exit code where no daemon answered in time; EX_TEMPFAIL of sysexits.h."""
+DAEMON_LOST = 69
+"""Exit code where the daemon ended while repo2docker ran; EX_UNAVAILABLE of sysexits.h."""
+LOST_SECONDS = 0.5
+"""How long after repo2docker's failure the end of the daemon may show."""
+TICK_SECONDS = 0.02
+
+
+def report(word: str, **particulars: object) -> None:
+    """Print the last line: BinderHub believes it by its word."""
+    sys.stdout.flush()
+    print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
+
+
+def wait_for_repository(beside: Path, word: str) -> bool:
+    """Wait until the repository is there and may be read. False where fetching has ended without it."""
+    while not is_fetched(beside, word):
+        if ended(beside / "fetching") and not is_fetched(beside, word):
+            return False
+        time.sleep(TICK_SECONDS)
+    return True
+
+
+def is_fetched(beside: Path, word: str) -> bool:
+    """Whether the program of `fetch` has said so: nobody else knows the word."""
+    try:
+        return (beside / "fetched").read_text(encoding="utf-8") == word
+    except (OSError, ValueError):
+        return False
+
+
+def ended(lock: Path) -> bool:
+    """Whether the process that held the lock has begun and ended."""
+    try:
+        with lock.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+    except (FileNotFoundError, BlockingIOError):
+        return False
+
+
+def answers(path: str) -> bool:
+    """Whether a Docker daemon answers behind the socket: a socket that is there says nothing."""
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.settimeout(5)
+        try:
+            daemon.connect(path)
+            daemon.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return b" 200 " in daemon.recv(64)
+        except OSError:
+            return False
+
+
+def wait_for_daemon(path: str, seconds: float) -> bool:
+    """Wait until the daemon answers. False where it does not in time."""
+    end = time.monotonic() + seconds
+    while not answers(path):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def hold(directory: Path) -> None:
+    """Hold a shared lock on the socket's directory until this process ends: the cleaner removes no image meanwhile."""
+    fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_SH)
+
+
+class Lifeline:
+    """A connection that the daemon keeps open until it ends: its stream of events, of a kind that no build makes."""
+
+    def __init__(self, path: str) -> None:
+        """Connect; raises OSError where the daemon is gone."""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        query = "filters=%7B%22type%22%3A%5B%22plugin%22%5D%7D"
+        self._socket.sendall(f"GET /events?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+
+    def cut(self, seconds: float) -> bool:
+        """Whether the daemon has closed it, or does so within that time."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self._socket], [], [], left)[0]:
+                try:
+                    if not self._socket.recv(65536):
+                        return True
+                except OSError:
+                    return True
+        return False
+
+
+def write_docker_config(folder: Path, helper: str) -> None:
+    """Have docker ask for logins by a helper program, and let git and docker write below `folder` alone."""
+    programs = folder / "bin"
+    programs.mkdir(mode=0o700)
+    program = programs / "docker-credential-binderhub-service"
+    program.write_text(f"#!{sys.executable} -IS\n{helper}", encoding="utf-8")
+    program.chmod(0o700)
+    config = folder / "docker"
+    config.mkdir(mode=0o700)
+    (config / "config.json").write_text(json.dumps({"credsStore": "binderhub-service"}), encoding="utf-8")
+    os.environ["PATH"] = f"{programs}:{os.environ.get('PATH', os.defpath)}"
+    os.environ["DOCKER_CONFIG"] = str(config)
+
+
+def run_repo2docker(arguments: list[str]) -> int:
+    """The exit code of repo2docker, run in a child that was forked from this process after it had loaded it."""
+    gc.disable()
+    from repo2docker import __main__ as repo2docker
+    from repo2docker.app import Repo2Docker
+
+    gc.enable()
+    # As with --push, an image of that name in the daemon is no reason not to build: its base image may be newer.
+    Repo2Docker.find_image = lambda _: False
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        sys.argv = arguments
+        repo2docker.main()
+        code = 0
+    except SystemExit as exits:
+        code = exits.code if isinstance(exits.code, int) else int(exits.code is not None)
+        if isinstance(exits.code, str):
+            print(exits.code, file=sys.stderr)
+    except BaseException:
+        # In one message, as repo2docker itself would: errors quote the repository, and no line of that may look as if
+        # the daemon had said it.
+        print(json.dumps({"phase": "failed", "message": traceback.format_exc()}), file=sys.stderr)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def main(settings: dict[str, Any], arguments: list[str]) -> int:
+    """Build; the exit code is repo2docker's, or one of those above."""
+    source, handover = Path(settings["source"]), Path(settings["handover"])
+    fcntl.flock(os.open(handover / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
+    (handover / "begins").rename(handover / "building")
+    gc.disable()
+    import repo2docker.__main__  # noqa: F401 - loaded while the repository comes
+
+    gc.enable()
+    if not wait_for_repository(source.parent, settings["fetched"]):
+        return 1
+    if not wait_for_daemon(settings["socket"], settings["patience"]):
+        return NO_DAEMON
+    hold(Path(settings["socket"]).parent)
+    try:
+        lifeline = Lifeline(settings["socket"])
+    except OSError:
+        return DAEMON_LOST
+    if settings["helper"]:
+        write_docker_config(Path(settings["folder"]), settings["helper"])
+    code = run_repo2docker(arguments)
+    if code:
+        if lifeline.cut(LOST_SECONDS):
+            return DAEMON_LOST
+        report(settings["word"], exit_code=code)
+        return code if code > 0 else 128 - code
+    (handover / "built").touch()
+    report(settings["word"])
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,285 @@
+"""The program of the container `push`: pushes the image that `builder` has built, and alone has the login.
+
+Its text is passed to `python3 -I -c`; see fetch.py. Nothing of the repository comes here. It speaks to the
+daemon's API, whose answers have the registry's error and the digest in fields of their own, and ends with a report that
+BinderHub believes by its word. Meanwhile it answers docker's questions for logins, which base images may need.
+
+Arguments, as one JSON object: see `objects.py`.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+DAEMON_LOST = 69
+"""Exit code where the daemon did not end its answer; EX_UNAVAILABLE of sysexits.h."""
+TICK_SECONDS = 0.02
+PROGRESS_SECONDS = 5.0
+DOCKER_HUB = "https://index.docker.io/v1/"
+TOKEN_USER = "<token>"  # noqa: S105 - docker's word for "the secret is an identity token"
+QUIET = ("Preparing", "Waiting", "Unavailable")
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})\b")
+
+Json = dict[str, Any]
+
+
+def report(word: str, **particulars: object) -> None:
+    """Print the last line: BinderHub believes it by its word."""
+    sys.stdout.flush()
+    print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
+
+
+def say(message: str) -> None:
+    """Print a line of the log as repo2docker does."""
+    print(json.dumps({"phase": "pushing", "message": f"{message}\n"}), flush=True)
+
+
+class Logins:
+    """The logins of a docker config, looked up as docker does."""
+
+    def __init__(self, config: Json) -> None:
+        """`config` is the content of a config.json."""
+        self._auths: Json = config.get("auths") or {}
+        self._helpers: dict[str, str] = config.get("credHelpers") or {}
+        self._store = str(config.get("credsStore") or "")
+
+    def get(self, server: str) -> tuple[str, str] | None:
+        """User and secret for a registry, or nothing; the user is `<token>` where the secret is an identity token."""
+        helper = self._helpers.get(hostname(server), self._store)
+        if helper:
+            return self._ask(helper, server)
+        entry = self._auths.get(server) or {hostname(key): one for key, one in self._auths.items()}.get(
+            hostname(server)
+        )
+        if not entry:
+            return None
+        if entry.get("identitytoken"):
+            return TOKEN_USER, str(entry["identitytoken"])
+        if entry.get("auth"):
+            user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+            return user, password.strip("\x00")
+        return (str(entry["username"]), str(entry.get("password", ""))) if entry.get("username") else None
+
+    def users(self) -> dict[str, str]:
+        """The user for each registry that the config itself has a login for."""
+        found = {server: self.get(server) for server in self._auths}
+        return {server: login[0] for server, login in found.items() if login}
+
+    def _ask(self, helper: str, server: str) -> tuple[str, str] | None:
+        command = [f"docker-credential-{helper}", "get"]
+        done = subprocess.run(command, input=server, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return None
+        told = json.loads(done.stdout)
+        return str(told["Username"]), str(told["Secret"])
+
+
+def hostname(server: str) -> str:
+    """A registry's host and port, without scheme and path: ConvertToHostname in docker/cli, cli/config/credentials."""
+    return server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+
+
+def registry_of(image: str) -> str:
+    """The key that docker's config has for the registry of an image."""
+    first, _, rest = image.partition("/")
+    if (
+        not rest
+        or not ("." in first or ":" in first or first == "localhost")
+        or first in ("docker.io", "index.docker.io")
+    ):
+        return DOCKER_HUB
+    return first
+
+
+def read_logins(folder: Path) -> Logins:
+    """The logins in the mounted Secret: a docker config, or one login that was made for this build."""
+    single = folder / "registry-credentials"
+    if single.exists():
+        given = json.loads(single.read_text(encoding="utf-8"))
+        auth = base64.b64encode(f"{given['username']}:{given['password']}".encode()).decode()
+        return Logins({"auths": {str(given["registry"]): {"auth": auth}}})
+    config = folder / "config.json"
+    return Logins(json.loads(config.read_text(encoding="utf-8")) if config.exists() else {})
+
+
+def answer_logins(path: Path, logins: Logins) -> None:
+    """Answer credential helpers on a unix socket, in a thread, until this process ends."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen()
+
+    def serve() -> None:
+        while True:
+            asked, _ = listening.accept()
+            with asked:
+                asked.settimeout(10)
+                try:
+                    action, _, server = asked.makefile(encoding="utf-8").readline(4096).strip().partition(" ")
+                    asked.sendall(answer(logins, action, server))
+                except (OSError, ValueError):
+                    continue  # no answer: docker goes on without a login
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def answer(logins: Logins, action: str, server: str) -> bytes:
+    """What a credential helper prints; nothing where there is no login, or the question is another."""
+    if action == "list":
+        return json.dumps(logins.users()).encode()
+    login = logins.get(server) if action == "get" else None
+    if not login:
+        return b""
+    return json.dumps({"ServerURL": server, "Username": login[0], "Secret": login[1]}).encode()
+
+
+class DaemonConnection(HTTPConnection):
+    """HTTP over the daemon's unix socket."""
+
+    def __init__(self, path: str) -> None:
+        """`path` is the socket's."""
+        super().__init__("docker")
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket; raises OSError where no daemon listens."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+class Refused(Exception):  # noqa: N818 - the registry's answer, or the daemon's
+    """The daemon answered that the push failed; the text is the registry's error, or its own."""
+
+
+def wait_for_image(handover: Path) -> bool:
+    """Wait until the image is built. False where the builder has ended without it."""
+    while not (handover / "built").exists():
+        if ended(handover / "building") and not (handover / "built").exists():
+            return False
+        time.sleep(TICK_SECONDS)
+    return True
+
+
+def ended(lock: Path) -> bool:
+    """Whether the process that held the lock has begun and ended."""
+    try:
+        with lock.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+    except (FileNotFoundError, BlockingIOError):
+        return False
+
+
+def push(path: str, image: str, logins: Logins) -> str:
+    """Push and tell how it goes; the digest that the daemon reports, or an empty text where it reports none.
+
+    Raises Refused, and OSError or HTTPException where the daemon does not answer to the end.
+    """
+    name, _, tag = image.rpartition(":")
+    login = logins.get(registry_of(image))
+    auth: Json = {"serveraddress": registry_of(image)}
+    if login:
+        auth |= {"identitytoken": login[1]} if login[0] == TOKEN_USER else {"username": login[0], "password": login[1]}
+    headers = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()}
+    connection = DaemonConnection(path)
+    # Without a version in the path, the daemon uses its own.
+    connection.request("POST", f"/images/{quote(name, safe='/:')}/push?tag={quote(tag)}", headers=headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        raise Refused(error_of(response.read(65536)))
+    return follow(lines_of(response))
+
+
+def lines_of(response: HTTPResponse) -> Iterator[bytes]:
+    """The lines of an answer. Raises HTTPException where it is cut: its own `readline` would just end."""
+    rest = b""
+    while piece := response.read1(65536):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line.strip())
+    if rest.strip():
+        yield rest
+
+
+def error_of(body: bytes) -> str:
+    """The daemon's words in the body of an HTTP error."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode("utf-8", "replace")
+
+
+def follow(lines: Iterator[bytes]) -> str:
+    """Tell the lines of a push, each state of a layer once; the digest.
+
+    Raises Refused where one is an error, and ValueError where one is not a line of a push.
+    """
+    digest, told_at = "", time.monotonic()
+    states: dict[str, str] = {}
+    for line in lines:
+        event, error, aux = read_event(line)
+        if event.get("error") or error:
+            raise Refused(str(error.get("message") or event.get("error")))
+        digest = str(aux.get("Digest") or "") or digest
+        status, layer = str(event.get("status") or ""), str(event.get("id") or "")
+        if found := _DIGEST.search(status):
+            digest = digest or found[1]
+        if not status or (layer and status in QUIET):
+            continue
+        if states.get(layer) != status or not layer:
+            states[layer] = status
+            say(f"{layer}: {status}" if layer else status)
+        elif time.monotonic() - told_at > PROGRESS_SECONDS:
+            told_at = time.monotonic()
+            say(f"{layer}: {status} {event.get('progress') or ''}".rstrip())
+    return digest
+
+
+def read_event(line: bytes) -> tuple[Json, Json, Json]:
+    """A line of a push, and its parts `errorDetail` and `aux`. Raises ValueError."""
+    try:
+        event = json.loads(line)
+    except RecursionError as deep:
+        raise ValueError("a line is nested too deeply") from deep
+    if isinstance(event, dict):
+        error, aux = event.get("errorDetail") or {}, event.get("aux") or {}
+        if isinstance(error, dict) and isinstance(aux, dict):
+            return event, error, aux
+    raise ValueError(f"a line is not one of a push: {line[:200]!r}")
+
+
+def main(settings: Json) -> int:
+    """Push once the image is built; the exit code is 0 where the registry took it."""
+    handover, word, path = Path(settings["handover"]), settings["word"], settings["socket"]
+    logins = read_logins(Path(settings["logins"]))
+    answer_logins(handover / "login.sock", logins)
+    # From the start, so that the cleaner cannot remove the image between the end of the builder and the push.
+    fcntl.flock(os.open(Path(path).parent, os.O_RDONLY), fcntl.LOCK_SH)
+    if not wait_for_image(handover):
+        return 1
+    try:
+        digest = push(path, settings["image"], logins)
+    except Refused as refused:
+        say(str(refused))
+        report(word, error=str(refused)[:4096])
+        return 1
+    except (OSError, HTTPException, ValueError) as broken:
+        say(f"The daemon did not finish the push: {broken}")
+        report(word, lost=str(broken)[:4096])
+        return DAEMON_LOST
+    report(word, digest=digest)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""The registry that images are pushed to: its login, and the question whether it has an image."""

@@ -1,0 +1,55 @@
+"""Success is a digest that the registry holds: asked after each push, before the image counts as ready."""
+
+import asyncio
+import time
+from typing import Any
+
+from binderhub_service.failures import Failure
+
+CONFIRM_SECONDS = 10.0
+"""Registries with more than one server may show a push a moment later."""
+PAUSE_SECONDS = 0.5
+
+
+class RegistryUnknown(Exception):  # noqa: N818 - the state of things, rather than a mistake
+    """The registry does not say whether it has an image. The message is a sentence that anybody may read."""
+
+
+def name_and_tag(image: str) -> tuple[str, str]:
+    """An image's name within its registry, and its tag, as BinderHub's `_get_image_basename_and_tag` splits them."""
+    name, _, tag = image.rpartition(":")
+    first, _, rest = name.partition("/")
+    is_registry = "." in first or ":" in first or first == "localhost"
+    return (rest if rest and is_registry else name), tag
+
+
+async def held_digest(registry: Any, image: str) -> str:  # noqa: ANN401 - BinderHub's registry, or a user's
+    """The digest that the registry holds for an image; empty where it has none. Raises RegistryUnknown.
+
+    A registry class of the administrator's can only say whether the image is there: then the answer is `present`.
+    """
+    name, tag = name_and_tag(image)
+    if hasattr(registry, "digest"):
+        return await registry.digest(name, tag) or ""
+    try:
+        return "present" if await registry.get_image_manifest(name, tag) else ""
+    except Exception as wrong:
+        raise RegistryUnknown(f"it could not be asked ({type(wrong).__name__})") from wrong
+
+
+async def confirm_push(registry: Any, image: str, pushed: str) -> tuple[str, Failure | None]:  # noqa: ANN401
+    """The digest that registry and daemon agree on, or why the build has failed after all."""
+    if not pushed:
+        return "", Failure("BHS608", {"name": image, "detail": "the daemon reported no digest of what it pushed"})
+    end = time.monotonic() + CONFIRM_SECONDS
+    while True:
+        try:
+            held = await held_digest(registry, image)
+        except RegistryUnknown as unknown:
+            return "", Failure("BHS609", {"name": image, "detail": str(unknown)})
+        if held in (pushed, "present"):
+            return pushed, None
+        if time.monotonic() > end:
+            found = f"it holds {held} instead" if held else "it has no such image"
+            return "", Failure("BHS608", {"name": image, "detail": f"{pushed} was pushed, but {found}"})
+        await asyncio.sleep(PAUSE_SECONDS)

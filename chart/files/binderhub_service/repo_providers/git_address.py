@@ -1,0 +1,111 @@
+"""Addresses of Git repositories and the credentials for them: what is well-formed, and which host it names."""
+
+import re
+import sys
+import unicodedata
+from typing import Any
+
+LOGIN_IN_ADDRESS = (
+    "The repository's address has a login in it. Leave it out. If the repository is private, ask the administrator of "
+    "this service to configure Git credentials."
+)
+MALFORMED_ADDRESS = (
+    "The repository's address is malformed. Give it as https://HOST/PATH, without spaces or backslashes."
+)
+MALFORMED_REF = "The ref begins with a hyphen, as options of Git do. Ask for a branch, a tag or a commit."
+
+# https://git-scm.com/docs/git-credential#IOFMT
+CREDENTIAL_KEYS = (
+    "protocol",
+    "host",
+    "path",
+    "username",
+    "password",
+    "password_expiry_utc",
+    "oauth_refresh_token",
+    "url",
+    "authtype",
+    "credential",
+    "ephemeral",
+    "continue",
+    "quit",
+)
+MALFORMED_CREDENTIALS = (
+    "{} is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between "
+    "them."
+)
+
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE)
+_SCP = re.compile(r"([^/@]+)@([^/-][^/]*?):")
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_CREDENTIAL = re.compile(f"(?:{'|'.join(CREDENTIAL_KEYS)})=[^\\x00-\\x1f\\x7f]*")
+
+
+def validated(url: str, ref: str) -> str:
+    """The address, its scheme in lower case. Raises ValueError with a sentence that does not repeat any of it.
+
+    Clients disagree on addresses with backslashes, tabs or percent signs before the path, so these are refused. A
+    user's name is no login where the scheme is ssh, whose key belongs to the administrator. Neither address nor ref,
+    user nor host begins as an option does: git and ssh may get each as an argument.
+    """
+    if ref.startswith("-"):
+        raise ValueError(MALFORMED_REF)
+    if url.startswith("-"):
+        raise ValueError(MALFORMED_ADDRESS)
+    found = _ADDRESS.fullmatch(url)
+    if not found:
+        scp = _SCP.match(url)
+        if scp and ":" not in scp[1] and not _FORBIDDEN.search(url):
+            return url
+        raise ValueError(LOGIN_IN_ADDRESS if "@" in unicodedata.normalize("NFKC", url) else MALFORMED_ADDRESS)
+    scheme, authority, path = found.groups()
+    # NFKC, since clients turn characters such as U+FF20 into @.
+    user, at, host = unicodedata.normalize("NFKC", authority).replace("%40", "@").rpartition("@")
+    if at and (scheme.lower() not in ("ssh", "git+ssh", "ssh+git") or re.search("^-|[:%]", user)):
+        raise ValueError(LOGIN_IN_ADDRESS)
+    if not authority and scheme.lower() not in ("http", "https") and not _FORBIDDEN.search(url):
+        return f"{scheme.lower()}://{path}"  # file:///…, where an administrator allows that
+    place = _AUTHORITY.fullmatch(host)
+    if not place or not _is_host(place[1]) or int(place[2] or 1) not in range(1, 65536) or _FORBIDDEN.search(url):
+        raise ValueError(MALFORMED_ADDRESS if not at else LOGIN_IN_ADDRESS)
+    return f"{scheme.lower()}://{authority}{path}"
+
+
+def _is_host(host: str) -> bool:
+    plain = all(character.isalnum() or character in "-._" for character in host)
+    return host.startswith("[") or (plain and not host.startswith("-"))
+
+
+def host(url: str) -> str:
+    """Host and port as `url` has them, in lower case; empty where the host is not written in ASCII.
+
+    Clients map other characters to ASCII each in their own way, so that a host that looks like a listed one may be
+    another.
+    """
+    found = _ADDRESS.fullmatch(url)
+    authority = found[2] if found else ""
+    return authority.lower() if _HOST.fullmatch(authority) else ""
+
+
+def is_secure(url: str) -> bool:
+    """Whether the connection is encrypted."""
+    return url.lower().startswith("https://")
+
+
+def are_credentials(text: str) -> bool:
+    r"""Whether `text` is what `git credential` reads: lines of key=value, with line breaks or \n between them."""
+    lines = [line for line in text.replace("\\n", "\n").split("\n") if line]
+    return bool(lines) and all(_CREDENTIAL.fullmatch(line) for line in lines)
+
+
+def refuse_malformed_credentials(c: Any) -> None:  # noqa: ANN401 - traitlets' Config
+    """End the process with a sentence where git_credentials of any provider are malformed.
+
+    SystemExit, since traitlets logs any other error of a configuration file and goes on without the rest of the file.
+    """
+    for section in sorted(c):
+        given = c[section].get("git_credentials") if hasattr(c[section], "get") else None
+        if given and not (isinstance(given, str) and are_credentials(given)):
+            sys.exit(MALFORMED_CREDENTIALS.format(f"config.{section}.git_credentials"))
