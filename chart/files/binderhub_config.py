@@ -1,6 +1,7 @@
 """What BinderHub reads with --config: values of the chart, as configuration.
 
-`registry` comes first, then `buildPods` and `builders`, which become traits of the class that makes build pods.
+`registry` comes first, then `buildPods` and `builders`. A value such as `buildPods.extraEnv` becomes a trait of the
+executor, here `extra_env`.
 `config.X.y` becomes `c.X.y`, unless it is null, which leaves BinderHub's default, and so overrides what came before.
 Then the snippets of `extraConfig` run as Python: first those whose keys begin with `binderhub-service-`, which are the
 chart's own, then all others, both ordered by their keys. They see `c` and `get_chart_config`, and what snippets before
@@ -47,7 +48,7 @@ c = get_config()
 # The parent of the package binderhub_service: in the pod, a mount of its own; in the repository, beside this file.
 sys.path += [str(Path(__file__).parent.parent / "python"), str(Path(__file__).parent)]
 
-from binderhub_service import service_log  # noqa: E402 - the path is set above
+from binderhub_service import service_log, snake_case  # noqa: E402 - the path is set above
 
 # First of all, so that nothing is logged before.
 service_log.mask_logins()
@@ -64,29 +65,12 @@ if get_chart_config("buildPods.executor") != "upstream":
     c.BinderHub.repo_providers = repo_providers()
     if get_chart_config("buildPods.gitCredentialHosts"):
         c.ServiceGitRepoProvider.credential_hosts = get_chart_config("buildPods.gitCredentialHosts")
-    _traits = {
-        "tolerations": "tolerations",
-        "priorityClassName": "priority_class_name",
-        "labels": "labels",
-        "annotations": "annotations",
-        "extraEnv": "extra_env",
-        "extraVolumes": "extra_volumes",
-        "extraVolumeMounts": "extra_volume_mounts",
-        "initContainers": "init_containers",
-        "startTimeoutSeconds": "start_timeout",
-        "deadlineSeconds": "deadline",
-        "repositorySizeLimit": "repository_size_limit",
-        "maxWaitingPerRequester": "max_waiting_per_requester",
-        "imagePullPolicy": "image_pull_policy",
-        "serviceAccountName": "service_account_name",
-        "resources": "resources",
-        "imagePullSecrets": "image_pull_secrets",
-    }
-else:
-    _traits = {"resources": "resources", "imagePullSecrets": "image_pull_secrets"}
-for _value_name, _name in _traits.items():
-    if get_chart_config(f"buildPods.{_value_name}"):
-        c.KubernetesBuildExecutor[_name] = get_chart_config(f"buildPods.{_value_name}")
+_build_pods = get_chart_config("buildPods") or {}
+if get_chart_config("buildPods.executor") == "upstream":
+    _build_pods = {key: _build_pods.get(key) for key in ("resources", "imagePullSecrets")}
+for _key, _value in _build_pods.items():
+    if _value and _key not in ("executor", "namespace", "gitCredentialHosts"):  # which are not traits of the executor
+        c.KubernetesBuildExecutor[snake_case(_key)] = _value
 
 _nodes = dict(get_chart_config("builders.nodeSelector") or {})
 if get_chart_config("builders.architecture"):

@@ -119,26 +119,19 @@
 {{- /* A value of this chart and a trait of KubernetesBuildExecutor must not set the same thing. */}}
 {{- define "binderhub-service.validate-values.executor-traits" -}}
     {{- $executor := .Values.config.KubernetesBuildExecutor | default dict }}
-    {{- /* A deadlineSeconds of 3600 is the default, which the trait may override. */}}
-    {{- $pairs := dict
-        "resources" (list "buildPods.resources" .Values.buildPods.resources)
-        "namespace" (list "buildPods.namespace" .Values.buildPods.namespace)
-        "image_pull_secrets" (list "buildPods.imagePullSecrets" .Values.buildPods.imagePullSecrets)
-        "node_selector" (list "builders.nodeSelector" .Values.builders.nodeSelector)
-        "affinity" (list "builders.affinity" .Values.builders.affinity)
-        "priority_class_name" (list "buildPods.priorityClassName" .Values.buildPods.priorityClassName)
-        "labels" (list "buildPods.labels" .Values.buildPods.labels)
-        "extra_env" (list "buildPods.extraEnv" .Values.buildPods.extraEnv)
-        "extra_volumes" (list "buildPods.extraVolumes" .Values.buildPods.extraVolumes)
-        "extra_volume_mounts" (list "buildPods.extraVolumeMounts" .Values.buildPods.extraVolumeMounts)
-        "init_containers" (list "buildPods.initContainers" .Values.buildPods.initContainers)
-        "deadline" (list "buildPods.deadlineSeconds" (ne (int .Values.buildPods.deadlineSeconds) 3600 | ternary .Values.buildPods.deadlineSeconds 0))
-        "image_pull_policy" (list "buildPods.imagePullPolicy" .Values.buildPods.imagePullPolicy)
-        "service_account_name" (list "buildPods.serviceAccountName" .Values.buildPods.serviceAccountName)
-    }}
-    {{- range $trait, $pair := $pairs }}
-        {{- if and (get $executor $trait) (last $pair) }}
-            {{- printf "%s and config.KubernetesBuildExecutor.%s are both set. Leave one of them out." (first $pair) $trait | fail }}
+    {{- range $trait, $place := dict "node_selector" "nodeSelector" "affinity" "affinity" }}
+        {{- if and (get $executor $trait) (get $.Values.builders $place) }}
+            {{- printf "builders.%s and config.KubernetesBuildExecutor.%s are both set. Leave one of them out." $place $trait | fail }}
+        {{- end }}
+    {{- end }}
+    {{- /* What has a default may be overridden by the trait. A deadlineSeconds of 3600 is the default. */}}
+    {{- $defaulted := list "annotations" "maxWaitingPerRequester" "repositorySizeLimit" "startTimeoutSeconds" "tolerations" }}
+    {{- if eq (int .Values.buildPods.deadlineSeconds) 3600 }}
+        {{- $defaulted = append $defaulted "deadlineSeconds" }}
+    {{- end }}
+    {{- range $name, $value := omit .Values.buildPods "executor" }}
+        {{- if and $value (not (has $name $defaulted)) (get $executor (snakecase $name)) }}
+            {{- printf "buildPods.%s and config.KubernetesBuildExecutor.%s are both set. Leave one of them out." $name (snakecase $name) | fail }}
         {{- end }}
     {{- end }}
     {{- if and .Values.builders.affinity .Values.dockerApi.affinity }}

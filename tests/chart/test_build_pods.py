@@ -35,8 +35,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "extraVolumes": ("extra_volumes", [{"name": "v", "emptyDir": {}}]),
     "extraVolumeMounts": ("extra_volume_mounts", [{"name": "v", "mountPath": "/v"}]),
     "initContainers": ("init_containers", [{"name": "first", "image": "i"}]),
-    "startTimeoutSeconds": ("start_timeout", 10),
-    "deadlineSeconds": ("deadline", 60),
+    "startTimeoutSeconds": ("start_timeout_seconds", 10),
+    "deadlineSeconds": ("deadline_seconds", 60),
     "repositorySizeLimit": ("repository_size_limit", "1G"),
     "maxWaitingPerRequester": ("max_waiting_per_requester", 3),
     "imagePullPolicy": ("image_pull_policy", "Always"),
@@ -52,17 +52,17 @@ def test_a_value_becomes_a_trait_that_config_overrides(chart: Chart, tmp_path: P
 
 
 def test_config_wins_over_a_default(chart: Chart, tmp_path: Path) -> None:
-    config = {"KubernetesBuildExecutor": {"start_timeout": 5, "tolerations": []}}
+    config = {"KubernetesBuildExecutor": {"start_timeout_seconds": 5, "tolerations": []}}
     found = load(chart.render({"config": config}), tmp_path).KubernetesBuildExecutor
-    assert (found.start_timeout, found.tolerations) == (5, [])
+    assert (found.start_timeout_seconds, found.tolerations) == (5, [])
 
 
 def test_a_build_may_take_an_hour_unless_told_otherwise(chart: Chart, tmp_path: Path) -> None:
-    assert load(chart.render(), tmp_path).KubernetesBuildExecutor.deadline == 3600
+    assert load(chart.render(), tmp_path).KubernetesBuildExecutor.deadline_seconds == 3600
     unbounded = load(chart.render({"buildPods": {"deadlineSeconds": 0}}), tmp_path).KubernetesBuildExecutor
-    assert not unbounded.get("deadline")
-    config = {"KubernetesBuildExecutor": {"deadline": 60}}
-    assert load(chart.render({"config": config}), tmp_path).KubernetesBuildExecutor.deadline == 60
+    assert not unbounded.get("deadline_seconds")
+    config = {"KubernetesBuildExecutor": {"deadline_seconds": 60}}
+    assert load(chart.render({"config": config}), tmp_path).KubernetesBuildExecutor.deadline_seconds == 60
 
 
 _DEFAULTS = {"tolerations", "annotations", "startTimeoutSeconds", "maxWaitingPerRequester", "repositorySizeLimit"}

@@ -24,8 +24,8 @@ def test_the_defaults(mount: Mount) -> None:
     assert keys == ["hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated"]
     assert config.KubernetesBuildExecutor == {
         "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
-        "start_timeout": 900,
-        "deadline": 3600,
+        "start_timeout_seconds": 900,
+        "deadline_seconds": 3600,
         "repository_size_limit": "10G",
         "max_waiting_per_requester": 10,
         "node_selector": {"kubernetes.io/arch": "amd64"},

@@ -101,7 +101,7 @@ def build_pod() -> Object:
         push_secret="build-pods-docker-config",  # noqa: S106 - its name
     )
     return make_pod(
-        wanted, DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", directory_is_ours=True), "build-x"
+        wanted, DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", uses_docker_api_pods=True), "build-x"
     )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from binderhub_service.objects import words
+from binderhub_service.objects import report_words
 from contract.conftest import binderhub, kubernetes_client, pytest_generate_tests  # noqa: F401 - fixtures
 from contract.service import Installed, Service, Stream, new_ref, running
 from executor.api_server import RUNS, WAITS, ApiServer, Namespace, ended, serving
@@ -35,16 +35,16 @@ c.BinderHub.build_class = "binderhub_service.executor.ServiceBuildExecutor"
 c.BinderHub.build_cleaner_class = None
 c.KubernetesBuildExecutor.docker_host = "unix://{SOCKET}"
 c.KubernetesBuildExecutor.push_secret = "push"
-c.KubernetesBuildExecutor.start_timeout = 60
+c.KubernetesBuildExecutor.start_timeout_seconds = 60
 """
 # A registry that does not hold the image is asked again for 10 s.
 CONFIRM_AT_ONCE = "from binderhub_service.registry import confirmation\nconfirmation.CONFIRM_SECONDS = 0.5\n"
-IMPATIENT = "c.KubernetesBuildExecutor.start_timeout = 3\n"
+IMPATIENT = "c.KubernetesBuildExecutor.start_timeout_seconds = 3\n"
 
 
 def report(pod: dict[str, Any], container: str, **particulars: Any) -> str:
     """The last line of a container's program."""
-    return json.dumps({"binderhub-service": words(pod)[container], **particulars})
+    return json.dumps({"binderhub-service": report_words(pod)[container], **particulars})
 
 
 @dataclass

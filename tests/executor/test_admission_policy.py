@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from binderhub_service.docker_engine import DockerEngine
-from binderhub_service.objects import SECRET_ANNOTATION, BuildSpec, build_name, make_pod, make_secret, owner
+from binderhub_service.objects import SECRET_ANNOTATION, BuildSpec, build_name, make_pod, make_secret, owner_label
 from binderhub_service.programs import BUILD
 from contract.service import until
 from executor.api_server import ApiServer, Namespace
@@ -79,7 +79,7 @@ class Builds:
         build = VALUES["buildPods"]
         given = BuildSpec(
             name="build-https-3a-2f-2fgit-2eexample-2fproject-abcdef-1",
-            owner=owner("binderhub-of-" + self.namespace.name, "rel"),
+            owner=owner_label("binderhub-of-" + self.namespace.name, "rel"),
             namespace=self.namespace.name,
             repo="https://git.example/project",
             ref="1" * 40,
@@ -90,7 +90,7 @@ class Builds:
             push_secret="build-pods-docker-config",  # noqa: S106 - the name of a Secret
             extra_env=build["extraEnv"],
             extra_volumes=build["extraVolumes"],
-            extra_mounts=build["extraVolumeMounts"],
+            extra_volume_mounts=build["extraVolumeMounts"],
             init_containers=build["initContainers"],
             labels={"team": "a"},
             pod_fields=SPEC,
@@ -180,7 +180,7 @@ def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
             "spec": {"priorityClassName": "builds"},
             "extra_env": [],
             "extra_volumes": [],
-            "extra_mounts": [],
+            "extra_volume_mounts": [],
             "init_containers": [],
         },
     ],

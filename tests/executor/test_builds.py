@@ -12,7 +12,7 @@ from binderhub_service import builds
 from binderhub_service.builds import Builds
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.failures import Failure
-from binderhub_service.objects import BuildSpec
+from binderhub_service.objects import BuildRequest, BuildSpec
 from binderhub_service.subscribers import Subscribers
 
 ENGINE = DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", True)
@@ -32,15 +32,15 @@ SPEC = BuildSpec(
 class FakeBuild:
     """Takes a place as a build does, and holds it until the test lets it end."""
 
-    joinable = False
+    has_pod = False
     attempts = 1
     node = digest = ""
 
-    def __init__(self, key: str, spec: BuildSpec, *more: Any) -> None:
-        self.key, self.spec, self.slots = key, spec, more[2]
-        self.subscribers = Subscribers(asyncio.Event())
-        self.outcome: Failure | None = None
-        self.over = False
+    def __init__(self, key: str, request: BuildRequest, _cluster: Any, builds: Any) -> None:
+        self.key, self.request, self.builds = key, request, builds
+        self.subscribers = Subscribers()
+        self.failure: Failure | None = None
+        self.done = False
         self.started_at = 0.0
         self.begun = 0
         self.end = asyncio.Event()
@@ -48,29 +48,29 @@ class FakeBuild:
     async def run(self) -> None:
         try:
             for _ in range(self.attempts):
-                await self.slots.take(self, at_once=self.joinable)
+                await self.builds.wait_for_turn(self, has_pod=self.has_pod)
                 self.begun += 1
             await self.end.wait()
         finally:
-            self.over = True
-            self.slots.give_back(self)
+            self.done = True
+            self.builds.release(self)
 
-    async def remove(self) -> None:
+    async def delete_pod(self) -> None:
         """There is no pod."""
 
 
 class View:
     """One request, from its build to its end."""
 
-    def __init__(self, builds: Builds, ref: str, requester: str = "a", most_waiting: int = 0) -> None:
+    def __init__(self, builds: Builds, ref: str, requester: str = "a", max_waiting: int = 0) -> None:
         spec = dataclasses.replace(SPEC, ref=ref)
         self._builds, self._requester = builds, requester
-        self.found: Any = builds.get(spec, ENGINE, lambda: "", None, requester, most_waiting)
+        self.found: Any = builds.get(BuildRequest(spec, ENGINE), requester, max_waiting)
         if isinstance(self.found, FakeBuild):
-            self._changed = self.found.subscribers.join()
+            self._changed = self.found.subscribers.subscribe()
 
     def leave(self) -> None:
-        self.found.subscribers.leave(self._changed)
+        self.found.subscribers.unsubscribe(self._changed)
         self._builds.leave(self.found, self._requester)
 
     def messages(self) -> list[str]:
@@ -91,7 +91,7 @@ Test = Callable[[Builds], Awaitable[None]]
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
     """Run a test on a loop, with builds of which one runs at a time."""
     monkeypatch.setattr(builds, "Build", FakeBuild)
-    monkeypatch.setattr(builds, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(builds, "ANNOUNCE_SECONDS", 0.0)
 
     def on_a_loop(test: Test) -> None:
         async def main() -> None:
@@ -161,7 +161,7 @@ def test_a_dropped_build_that_is_asked_for_again_is_a_new_build(run: Callable[[T
         await settle()
         assert not (builds._running)
         assert not (builds._tasks)
-        assert not (builds._may_begin)
+        assert not (builds._turns)
         assert not (builds._begun)
 
     run(test)
@@ -171,7 +171,7 @@ def test_a_build_whose_viewer_leaves_as_it_gets_its_place_gives_it_to_the_next(r
     async def test(builds: Builds) -> None:
         first, second, third = (View(builds, ref) for ref in ("1", "2", "3"))
         await settle()
-        builds.give_back(first.found)  # the second build has the place now, and its task has not run yet
+        builds.release(first.found)  # the second build has the place now, and its task has not run yet
         second.leave()
         await settle()
         assert (second.found.begun, third.found.begun) == (0, 1)
@@ -232,7 +232,7 @@ def test_a_pod_that_runs_already_waits_for_no_place(
     async def test(builds: Builds) -> None:
         View(builds, "1")
         await settle()
-        monkeypatch.setattr(FakeBuild, "joinable", True)
+        monkeypatch.setattr(FakeBuild, "has_pod", True)
         second = View(builds, "2")
         await settle()
         assert second.found.begun == 1
@@ -242,31 +242,31 @@ def test_a_pod_that_runs_already_waits_for_no_place(
 
 def test_one_waiting_build_too_many_is_refused_and_not_remembered(run: Callable[[Test], None]) -> None:
     async def test(builds: Builds) -> None:
-        running, waits, _ = (View(builds, ref, most_waiting=2) for ref in ("1", "2", "3"))
+        running, waits, _ = (View(builds, ref, max_waiting=2) for ref in ("1", "2", "3"))
         await settle()
-        refused = View(builds, "4", most_waiting=2).found
+        refused = View(builds, "4", max_waiting=2).found
         assert (refused["phase"], refused["code"]) == ("failed", "BHS804")
         assert refused["what"].endswith(": 2.")
-        assert isinstance(View(builds, "4", "b", most_waiting=2).found, FakeBuild)
-        assert isinstance(View(builds, "5", most_waiting=0).found, FakeBuild)
-        assert View(builds, "2", most_waiting=2).found is waits.found
-        assert View(builds, "1", most_waiting=2).found is running.found
+        assert isinstance(View(builds, "4", "b", max_waiting=2).found, FakeBuild)
+        assert isinstance(View(builds, "5", max_waiting=0).found, FakeBuild)
+        assert View(builds, "2", max_waiting=2).found is waits.found
+        assert View(builds, "1", max_waiting=2).found is running.found
 
     run(test)
 
 
 def test_a_requester_may_ask_again_once_fewer_of_its_builds_wait(run: Callable[[Test], None]) -> None:
     async def test(builds: Builds) -> None:
-        running, waits = (View(builds, ref, most_waiting=1) for ref in ("1", "2"))
+        running, waits = (View(builds, ref, max_waiting=1) for ref in ("1", "2"))
         await settle()
-        assert View(builds, "3", most_waiting=1).found["code"] == "BHS804"
+        assert View(builds, "3", max_waiting=1).found["code"] == "BHS804"
         waits.leave()
-        third = View(builds, "3", most_waiting=1)
-        assert View(builds, "4", most_waiting=1).found["code"] == "BHS804"
+        third = View(builds, "3", max_waiting=1)
+        assert View(builds, "4", max_waiting=1).found["code"] == "BHS804"
         running.found.end.set()
         await settle()
         assert third.found.begun == 1
-        assert isinstance(View(builds, "4", most_waiting=1).found, FakeBuild)
+        assert isinstance(View(builds, "4", max_waiting=1).found, FakeBuild)
 
     run(test)
 
@@ -278,8 +278,8 @@ def test_waiting_viewers_are_told_how_many_builds_go_before_theirs(run: Callable
         await settle()
         place = "Waiting for one of the 1 builds that may run at a time to end; "
         assert fourth.messages() == [f"{place}it is next.\n"]
-        assert second.messages() == [f"{place}at most 1 of those that wait now goes before it.\n"]
-        assert third.messages() == [f"{place}at most 2 of those that wait now go before it.\n"]
+        assert second.messages() == [f"{place}at most 1 build is ahead of it.\n"]
+        assert third.messages() == [f"{place}at most 2 builds are ahead of it.\n"]
         fourth.leave()
         await settle()
         assert second.messages()[1:] == [f"{place}it is next.\n"]

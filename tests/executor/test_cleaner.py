@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from binderhub_service.objects import owner
+from binderhub_service.objects import owner_label
 from contract.service import until
 from executor.api_server import RUNS, ended
 from executor.conftest import Setting
@@ -24,7 +24,7 @@ def leave(setting: Setting, name: str, release: str | None = "rel", namespace: s
     """
     labels = {"component": "binderhub-build"}
     if release:
-        labels["binderhub-service/owner"] = owner(namespace or setting.namespace.name, release)
+        labels["binderhub-service/owner"] = owner_label(namespace or setting.namespace.name, release)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "initContainers": [{"name": "fetch", "image": "i"}],

@@ -42,7 +42,7 @@ def test_a_pod_that_is_gone_before_its_making_is_answered_is_gone() -> None:
         api.cluster = Cluster(api, asyncio.get_running_loop(), "ns", "owner")  # type: ignore[arg-type]
         assert await api.cluster.create_pod(POD) == POD
         assert api.cluster.pods == {}
-        last = api.cluster.last_of({"metadata": POD["metadata"]})
+        last = api.cluster.last_version({"metadata": POD["metadata"]})
         assert deleted_pod_state(last) == Failed(Failure("BHS702", {"node": "node7", "detail": STATUS["message"]}))
         assert "volumes" not in last["spec"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from binderhub_service.pod_fields import identity, was_oom_killed
+from binderhub_service.pod_fields import daemon_instance, was_oom_killed
 
 
 def daemon_pod(restarts: int, cleaner_restarts: int, killed: str = "") -> dict[str, Any]:
@@ -17,7 +17,7 @@ def daemon_pod(restarts: int, cleaner_restarts: int, killed: str = "") -> dict[s
 
 
 def test_a_cleaner_that_ends_is_no_daemon_that_was_lost() -> None:
-    assert identity(daemon_pod(0, 0)) == identity(daemon_pod(0, 3))
-    assert identity(daemon_pod(0, 0)) != identity(daemon_pod(1, 0))
+    assert daemon_instance(daemon_pod(0, 0)) == daemon_instance(daemon_pod(0, 3))
+    assert daemon_instance(daemon_pod(0, 0)) != daemon_instance(daemon_pod(1, 0))
     assert was_oom_killed(daemon_pod(0, 1, "docker-api"))
     assert not was_oom_killed(daemon_pod(0, 1, "cleaner"))

@@ -323,7 +323,7 @@ def test_builds_wait_for_their_turn_and_are_told_so(setting: Setting) -> None:
         second = stack.enter_context(setting.build())
         until_event(second, "it is next")
         third = stack.enter_context(setting.build())
-        until_event(third, "at most 1 of those that wait now goes before it")
+        until_event(third, "at most 1 build is ahead of it")
         setting.finish(pod)
         assert first.rest()[-1]["phase"] == "ready"
         until_event(third, "it is next")

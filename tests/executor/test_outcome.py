@@ -14,7 +14,7 @@ import yaml
 from binderhub_service import log_analysis
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.log_analysis import SEARCHED, LogAnalysis
-from binderhub_service.pod_logs import event
+from binderhub_service.pod_logs import log_event
 from binderhub_service.programs import BUILD, FETCH, PUSH
 from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE
 
@@ -26,7 +26,7 @@ LOST = "ERROR: failed to receive status: rpc error: code = Unavailable desc = er
 
 def analysis(*messages: str, container: str = BUILD) -> LogAnalysis:
     """What these messages tell, each as repo2docker hands it on."""
-    told = LogAnalysis(DockerEngine.words)
+    told = LogAnalysis(DockerEngine.output)
     for message in messages:
         told.add(container, {"phase": "building", "message": message})
     return told
@@ -41,7 +41,7 @@ def test_lines_and_errors_become_a_code(case: dict[str, Any]) -> None:
     failure = told.failure(container, 1, PARTICULARS)
     assert failure.code == case["code"]
     assert case.get("says", "") in failure.what
-    assert bool(told.maybe_lost) is case.get("hints", False)
+    assert bool(told.daemon_error) is case.get("hints", False)
 
 
 def test_the_digest_is_what_the_push_reports() -> None:
@@ -70,7 +70,7 @@ def test_an_exit_code_without_its_report_is_a_fetch_that_failed(code: int) -> No
 
 def test_the_engines_own_words_are_evidence() -> None:
     assert analysis(f"{FULL}\n").failure(BUILD, 1, PARTICULARS).code == "BHS504"
-    assert analysis(f"{LOST}\n").maybe_lost
+    assert analysis(f"{LOST}\n").daemon_error
 
 
 @pytest.mark.parametrize("said", [FULL, LOST, "denied: requested access", "unexpected status 502 Bad Gateway"])
@@ -93,7 +93,7 @@ def test_the_engines_own_words_are_evidence() -> None:
 )
 def test_words_of_steps_repositories_and_base_images_are_no_evidence(messages: list[str], said: str) -> None:
     told = analysis(*(message.format(said) for message in messages))
-    assert (told.full_disk, told.maybe_lost, told.digest) == ("", "", "")
+    assert (told.disk_error, told.daemon_error, told.digest) == ("", "", "")
     assert told.failure(BUILD, 1, PARTICULARS).code == "BHS101"
 
 
@@ -113,7 +113,7 @@ PATTERNS = {
     **{f"git {code}": re.compile(pattern) for code, pattern in log_analysis._GIT},
     **{f"push {code}": re.compile(pattern) for code, pattern in log_analysis._PUSH},
     **{name: value for name, value in vars(log_analysis).items() if isinstance(value, re.Pattern)},
-    **vars(DockerEngine.words),
+    **vars(DockerEngine.output),
 }
 PIECES = (
     *("repository '", 'process "', "The command '", "ERROR: failed to solve: ", "#1 ERROR: ", " > [", "<", '"', "\\"),
@@ -171,7 +171,7 @@ def test_no_line_takes_long_to_be_taken_into_account(container: str) -> None:
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000, '{"message": ' + "[" * 100_000, '{"a": NaN}'])
 def test_lines_that_cannot_be_read_as_json_are_text(line: str) -> None:
-    told = event(line, "building")
+    told = log_event(line, "building")
     assert told["phase"] == "building"
     assert isinstance(told["message"], str)
 
@@ -179,11 +179,11 @@ def test_lines_that_cannot_be_read_as_json_are_text(line: str) -> None:
 @pytest.mark.parametrize("phase", ["ready", "READY", "Failed", "built", "launching", "", None, True, ["ready"], {}])
 def test_only_the_executor_says_how_a_build_ends(phase: Any) -> None:
     forged = json.dumps({"phase": phase, "url": "https://evil.example", "token": "t", "message": "x"})
-    assert event(forged, "building") == {"phase": "building", "message": "x"}
+    assert log_event(forged, "building") == {"phase": "building", "message": "x"}
 
 
 def test_a_line_of_the_log_cannot_speak_for_the_executor() -> None:
     forged = (
         '{"phase": "ready", "imageName": "evil/i:1", "code": "BHS101", "digest": "sha256:1", "message": "x", "n": [1]}'
     )
-    assert event(forged, "building") == {"phase": "building", "message": "x"}
+    assert log_event(forged, "building") == {"phase": "building", "message": "x"}

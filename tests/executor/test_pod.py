@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from binderhub_service.docker_engine import DockerEngine
-from binderhub_service.objects import BuildSpec, build_name, make_pod, make_secret, words
+from binderhub_service.objects import BuildSpec, build_name, make_pod, make_secret, report_words
 from binderhub_service.programs import CONTAINERS
 from binderhub_service.programs.fetch import AUTHORITIES
 
@@ -72,7 +72,7 @@ def test_the_container_that_reads_the_repository_has_no_secret() -> None:
 
 def test_no_container_knows_the_word_of_another() -> None:
     pod = make_pod(WANTED, ENGINE, "p", "private", "secret-of-the-pod")
-    known = words(pod)
+    known = report_words(pod)
     assert len({*known.values()}) == len(CONTAINERS)
     for container in pod["spec"]["containers"]:
         text = json.dumps(container)

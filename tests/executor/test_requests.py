@@ -246,7 +246,7 @@ def test_a_pod_deleted_by_hand(setting: Setting) -> None:
     nothing_left(setting)
 
 
-DEADLINE = "c.ServiceBuildExecutor.deadline = 60\n"
+DEADLINE = "c.ServiceBuildExecutor.deadline_seconds = 60\n"
 DONE, KILLED, FULL = ended(0), ended(137), ended(137, "OOMKilled")
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from binderhub_service.pod_status import NODE_SECONDS, Failed, PodSnapshot, Running, Timers, pod_state
+from binderhub_service.pod_status import NODE_LOST_SECONDS, Failed, PodSnapshot, Running, Timers, pod_state
 
 
 def pod(ready: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def pod(ready: dict[str, str], **more: Any) -> dict[str, Any]:
 
 RUNS = {"containerStatuses": [{"name": "builder", "state": {"running": {}}}]}
 LOST = {"status": "False"}
-SEEN = PodSnapshot(pod(LOST, **RUNS), [], pod(LOST), True, 100.0, 900.0, build_has_spoken=True)
+SEEN = PodSnapshot(pod(LOST, **RUNS), [], pod(LOST), True, 100.0, 900.0, builder_has_logged=True)
 
 
 def later(seconds: float, **changes: Any) -> PodSnapshot:
@@ -26,23 +26,23 @@ def later(seconds: float, **changes: Any) -> PodSnapshot:
 
 
 def test_a_node_is_lost_when_pod_and_daemon_have_been_called_so_for_a_while() -> None:
-    memory = Timers()
-    assert isinstance(pod_state(SEEN, memory), Running)
-    assert isinstance(pod_state(later(NODE_SECONDS - 1), memory), Running)
-    state = pod_state(later(NODE_SECONDS), memory)
+    timers = Timers()
+    assert isinstance(pod_state(SEEN, timers), Running)
+    assert isinstance(pod_state(later(NODE_LOST_SECONDS - 1), timers), Running)
+    state = pod_state(later(NODE_LOST_SECONDS), timers)
     assert isinstance(state, Failed)
     assert state.failure.code == "BHS503"
 
 
 def test_a_node_that_sends_lines_is_there_whatever_it_is_called() -> None:
-    memory = Timers()
+    timers = Timers()
     for second in range(60):
-        assert isinstance(pod_state(later(second, silent_for=1.0), memory), Running)
-    assert isinstance(pod_state(later(100.0, silent_for=NODE_SECONDS), memory), Failed)
+        assert isinstance(pod_state(later(second, silent_for=1.0), timers), Running)
+    assert isinstance(pod_state(later(100.0, silent_for=NODE_LOST_SECONDS), timers), Failed)
 
 
 def test_the_kubelets_word_takes_it_back() -> None:
-    memory = Timers()
+    timers = Timers()
     for second in range(0, 100, 8):
-        assert isinstance(pod_state(later(second), memory), Running)
-        assert isinstance(pod_state(later(second + 4, daemon=pod({"status": "True"})), memory), Running)
+        assert isinstance(pod_state(later(second), timers), Running)
+        assert isinstance(pod_state(later(second + 4, daemon=pod({"status": "True"})), timers), Running)

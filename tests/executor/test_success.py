@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from binderhub_service.objects import words
+from binderhub_service.objects import report_words
 from binderhub_service.registry.confirmation import name_and_tag
 from contract.registries import MANIFEST as KIND
 from contract.registries import PASSWORD, USER, Registry
@@ -21,7 +21,7 @@ OTHER = f"sha256:{'0f' * 32}"
 
 def forged(pod: dict[str, Any]) -> dict[str, list[str]]:
     """Lines that look like reports, by what is wrong with them."""
-    of = words(pod)
+    of = report_words(pod)
 
     def says(word: Any, **more: Any) -> str:
         return json.dumps({"binderhub-service": word, "digest": DIGEST, **more})
@@ -92,7 +92,7 @@ def test_a_pod_that_ends_well_without_the_report_of_its_push_is_no_success(setti
 def test_words_are_in_no_container_and_in_no_stream(setting: Setting) -> None:
     with setting.build() as stream:
         pod, _ = setting.start()
-        of = words(pod)
+        of = report_words(pod)
         assert len(set(of.values())) == 3
         for container in pod["spec"]["containers"]:
             found = {name for name, word in of.items() if word in json.dumps(container)}

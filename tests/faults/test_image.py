@@ -52,7 +52,7 @@ def test_2_a_registry_that_is_away_and_one_that_is_slow(shared: Release, cluster
     assert 120 <= failed.seconds < 140
     assert built.end["phase"] == "ready"
     assert built.seconds > SLOW_SECONDS
-    assert "The build image is being pulled on node" in built.text("waiting")
+    assert "Pulling the build image on node" in built.text("waiting")
 
 
 def build_image(name: str) -> dict[str, object]:

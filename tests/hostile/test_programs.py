@@ -21,8 +21,8 @@ import pytest
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.log_analysis import LogAnalysis
 from binderhub_service.objects import GIT_FILE, HANDOVER, SOURCE, BuildSpec, make_pod
-from binderhub_service.pod_logs import event
-from binderhub_service.programs import BUILD, FETCH, FETCHED, read_report, word
+from binderhub_service.pod_logs import log_event
+from binderhub_service.programs import BUILD, FETCH, FETCHED, read_report, report_word
 from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves
 from executor.git_servers import WHO
 from hostile.repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Fill, Hostile
@@ -67,7 +67,7 @@ class Ended:
     def report(self, container: str) -> dict[str, Any] | None:
         """Of a container, its last line, if that is its report."""
         lines = self.outputs[container].splitlines()
-        return read_report(lines[-1], word(WORD, container)) if lines else None
+        return read_report(lines[-1], report_word(WORD, container)) if lines else None
 
     def code_ran(self) -> bool:
         """Whether code of the repository has run: it prints, and leaves a file."""
@@ -122,7 +122,7 @@ class Pods:
         if fetched:
             Path(paths[SOURCE]).mkdir()
             fetched(Path(paths[SOURCE]))
-            (own / "src" / "fetched").write_text(word(WORD, FETCHED))
+            (own / "src" / "fetched").write_text(report_word(WORD, FETCHED))
         started = {}
         for container in pod["spec"]["containers"]:
             name = container["name"]
@@ -275,11 +275,11 @@ def test_a_hostile_repository_ends_as_it_must(ends: dict[str, Future[Ended]], na
     assert (ended.marks / "arguments").exists() == (hostile.end == BUILT), shown
     if hostile.end in (LEFT, LARGE):
         particulars = {"link": hostile.link} if hostile.end == LEFT else {"limit": SIZE_LIMIT}
-        assert ended.report(FETCH) == {"binderhub-service": word(WORD, FETCH), **particulars}
+        assert ended.report(FETCH) == {"binderhub-service": report_word(WORD, FETCH), **particulars}
     if hostile.end == BUILT:
-        assert ended.report(BUILD) == {"binderhub-service": word(WORD, BUILD)}
+        assert ended.report(BUILD) == {"binderhub-service": report_word(WORD, BUILD)}
     elif hostile.end == FAILED:
-        assert ended.report(BUILD) == {"binderhub-service": word(WORD, BUILD), "exit_code": 1}
+        assert ended.report(BUILD) == {"binderhub-service": report_word(WORD, BUILD), "exit_code": 1}
     else:
         assert ended.outputs[BUILD] == ""
 
@@ -315,13 +315,13 @@ def test_a_tree_with_a_git_folder_is_not_checked_out(folder: Path, pods: Pods) -
 @pytest.mark.parametrize("name", [name for name in through_programs() if REPOSITORIES[name].end == FAILED])
 def test_what_a_repository_has_repo2docker_print_is_no_evidence(ends: dict[str, Future[Ended]], name: str) -> None:
     output = ends[name].result().outputs[BUILD]
-    log_analysis = LogAnalysis(ENGINE.words)
+    log_analysis = LogAnalysis(ENGINE.output)
     for line in output.splitlines(keepends=True):
-        if not read_report(line, word(WORD, BUILD)):
-            log_analysis.add(BUILD, event(line.rstrip("\n"), "building"))
+        if not read_report(line, report_word(WORD, BUILD)):
+            log_analysis.add(BUILD, log_event(line.rstrip("\n"), "building"))
     log_analysis.reports[BUILD] = ends[name].result().report(BUILD) or {}
     failure = log_analysis.failure(BUILD, 1, {})
-    assert (failure.code, log_analysis.maybe_lost, log_analysis.digest) == ("BHS101", "", "")
+    assert (failure.code, log_analysis.daemon_error, log_analysis.digest) == ("BHS101", "", "")
 
 
 def test_without_isolation_the_corpus_notices_code_that_runs(pods: Pods) -> None:

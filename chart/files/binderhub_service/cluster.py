@@ -1,6 +1,6 @@
-"""What this process sees of the cluster: the build pods of its release, their events, and the daemons.
+"""Build pods of this release, their events, and the docker-api pods, as the last watch events showed them.
 
-Filled by three watches, read on the main loop only.
+Three reflectors update them. Everything here is read on the main loop.
 """
 
 import asyncio
@@ -11,183 +11,189 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from binderhub_service import Json
-from binderhub_service.kubernetes_api import ApiClient, ApiError, ApiUnreachable, Reflector
-from binderhub_service.objects import COMPONENT, OWNER_LABEL
-from binderhub_service.pod_fields import node, ready
+from binderhub_service.kubernetes_api import ApiClient, ApiError, ApiUnreachable, Reflector, ReflectorCallbacks
+from binderhub_service.objects import COMPONENT, OWNER_LABEL, delete_options
+from binderhub_service.pod_fields import is_ready, node
 
 log = logging.getLogger("tornado.application")
 
 FIRST_LIST_SECONDS = 20.0
 DAEMONS_LIST_SECONDS = 5.0
-CALLS = 4
+REQUESTS = 4
 """Requests at a time; each is short."""
-GONE_KEPT = 100
-"""Of so many deleted pods the last state is kept, for builds that have yet to look."""
+DELETED_PODS = 100
+"""Of so many deleted pods the last version is kept, for builds that have not seen it yet."""
 
 
 class Cluster:
-    """The picture, and the few requests that change something. Made and used on one loop."""
+    """The cluster as this process sees it, and the requests that change it. Created and used on one loop."""
 
     def __init__(self, api: ApiClient, loop: asyncio.AbstractEventLoop, namespace: str, owner: str) -> None:
-        """Begin to watch build pods of `owner` in `namespace`."""
+        """Start to watch the build pods in `namespace` whose owner label is `owner`."""
         self.api = api
+        self.loop = loop
         self.namespace = namespace
         self.pods: dict[str, Json] = {}
+        """Build pods by name."""
         self.daemons: dict[str, Json] = {}
-        """By node."""
+        """docker-api pods by node."""
         self.trouble = ""
-        """Why the API server cannot be asked, while that is so."""
+        """Why the API server cannot be asked; empty while it can be."""
         self.trouble_since = 0.0
         self._events: dict[str, dict[str, Json]] = {}
-        self._leaving: set[str] = set()
-        """Ids of the pods that this process deletes: the watch shows it a moment later."""
-        self.loop = loop
-        self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="kubernetes")
+        self._being_deleted: set[str] = set()
+        """Uids of pods that this process deletes. The watch shows that a moment later."""
+        self._deleted: dict[str, Json] = {}
+        """The last version of deleted pods, by uid, the oldest first."""
+        self._requests = ThreadPoolExecutor(REQUESTS, thread_name_prefix="kubernetes")
         self._listeners: set[Callable[[], None]] = set()
-        self._first_list = asyncio.Event()
+        self._pods_listed = asyncio.Event()
         self._daemons_listed = asyncio.Event()
         self._daemons_listed.set()
-        self._gone: dict[str, Json] = {}
-        """By uid, the oldest first."""
         selector = f"component={COMPONENT},{OWNER_LABEL}={owner}"
-        self._watch(self.path("pods"), {"labelSelector": selector}, self._list_pods, self._change_pod, self._troubled)
-        events = {"fieldSelector": "involvedObject.kind=Pod"}
-        self._watch(self.path("events"), events, self._list_events, self._change_event, _say)
+        pods = ReflectorCallbacks(self._list_pods, self._change_pod, self._set_trouble)
+        self._watch(self.path("pods"), {"labelSelector": selector}, pods)
+        events = ReflectorCallbacks(self._list_events, self._change_event, _log_trouble)
+        self._watch(self.path("events"), {"fieldSelector": "involvedObject.kind=Pod"}, events)
 
     def watch_daemons(self, namespace: str, selector: str) -> None:
-        """Watch the daemons' pods too."""
+        """Watch the docker-api pods as well."""
         self._daemons_listed.clear()
-        path = f"/api/v1/namespaces/{namespace}/pods"
-        self._watch(path, {"labelSelector": selector}, self._list_daemons, self._change_daemon, _say)
+        callbacks = ReflectorCallbacks(self._list_daemons, self._change_daemon, _log_trouble)
+        self._watch(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector}, callbacks)
 
     def path(self, kind: str, name: str = "") -> str:
-        """Where objects of a kind are in the API, or one of them."""
+        """Path of all objects of a kind in the API, or of one of them."""
         return f"/api/v1/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 
     def events_of(self, pod: Json) -> list[Json]:
-        """The events that are about this very pod."""
+        """Events of this pod, and of no other pod with its name."""
         metadata = pod["metadata"]
         found = self._events.get(metadata["name"], {}).values()
-        return [one for one in found if one["involvedObject"].get("uid") in (None, "", metadata.get("uid"))]
+        return [event for event in found if event["involvedObject"].get("uid") in (None, "", metadata.get("uid"))]
 
-    def last_of(self, pod: Json) -> Json:
-        """The last state of a pod that is gone, which may say more than `pod`, an earlier one."""
-        return self._gone.get(pod["metadata"]["uid"], pod)
+    def last_version(self, pod: Json) -> Json:
+        """The last version of a deleted pod, which may say more than `pod`, an earlier version."""
+        return self._deleted.get(pod["metadata"]["uid"], pod)
 
     def nodes_with_daemon(self) -> list[str]:
-        """Names of the nodes whose daemon is ready, sorted."""
-        return sorted(name for name, pod in self.daemons.items() if ready(pod))
+        """Sorted names of the nodes whose docker-api pod is ready."""
+        return sorted(name for name, pod in self.daemons.items() if is_ready(pod))
 
-    def listen(self, called: Callable[[], None]) -> Callable[[], None]:
-        """Have `called` after every change; what is returned ends that."""
-        self._listeners.add(called)
-        return lambda: self._listeners.discard(called)
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after every change. The returned function ends that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
 
-    async def seen(self) -> None:
-        """Wait until the pods have been listed once, and the daemons: without them no node would be preferred.
+    async def wait_until_synced(self) -> None:
+        """Wait until the pods were listed once, and the daemons: without them no node would be preferred.
 
-        Raises Unreachable when the pods cannot be listed.
+        Raises ApiUnreachable if the pods cannot be listed.
         """
-        if not self._first_list.is_set():
+        if not self._pods_listed.is_set():
             try:
-                await asyncio.wait_for(self._first_list.wait(), FIRST_LIST_SECONDS)
+                await asyncio.wait_for(self._pods_listed.wait(), FIRST_LIST_SECONDS)
             except TimeoutError:
                 raise ApiUnreachable(self.trouble or "the build pods could not be listed") from None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._daemons_listed.wait(), DAEMONS_LIST_SECONDS)
 
     async def request(self, method: str, path: str, query: Json | None = None, body: Json | None = None) -> Json:
-        """A request, made in a thread. Raises as Api.request does."""
-        call = lambda: self.api.request(method, path, query, body)  # noqa: E731
-        return await self.loop.run_in_executor(self._calls, call)
+        """A request, sent from a thread. Raises as ApiClient.request does."""
+        send = lambda: self.api.request(method, path, query, body)  # noqa: E731
+        return await self.loop.run_in_executor(self._requests, send)
 
     async def create_pod(self, pod: Json) -> Json:
-        """Make it, and show it at once: the watch is a moment behind."""
-        made = await self.request("POST", self.path("pods"), None, pod)
-        self._show(made)
-        return made
+        """Create a pod and store it at once: the watch shows it a moment later."""
+        created = await self.request("POST", self.path("pods"), None, pod)
+        self._store(created)
+        return created
 
-    async def look_up(self, name: str) -> None:
-        """Show a pod of that name that the watch has not shown yet, if there is one."""
+    async def fetch_pod(self, name: str) -> None:
+        """Store the pod with this name, if there is one that the watch has not shown yet."""
         try:
-            self._show(await self.request("GET", self.path("pods", name)))
-        except ApiError as refused:
-            if refused.status != 404:
+            self._store(await self.request("GET", self.path("pods", name)))
+        except ApiError as error:
+            if error.status != 404:
                 raise
-
-    def _show(self, pod: Json) -> None:
-        # The watch may have been faster than the answer, and have shown the pod's end already.
-        if pod["metadata"]["uid"] not in self._gone:
-            self.pods.setdefault(pod["metadata"]["name"], pod)
-
-    def leaves(self, pod: Json) -> bool:
-        """Whether the pod is being deleted, by this process or by anybody."""
-        return bool(pod["metadata"].get("deletionTimestamp")) or pod["metadata"].get("uid") in self._leaving
 
     async def delete_pod(self, pod: Json, *, at_once: bool = True) -> None:
-        """Delete this very pod and no other of its name; that it is gone already is fine."""
-        options: Json = {"preconditions": {"uid": pod["metadata"]["uid"]}}
-        self._leaving.add(pod["metadata"]["uid"])
-        if at_once:
-            options["gracePeriodSeconds"] = 0
+        """Delete this pod, and no other with its name. A pod that is gone already is fine.
+
+        `at_once` gives it no grace period.
+        """
+        self._being_deleted.add(pod["metadata"]["uid"])
         try:
-            await self.request("DELETE", self.path("pods", pod["metadata"]["name"]), None, options)
-        except ApiError as refused:
-            if refused.status not in (404, 409):
+            path = self.path("pods", pod["metadata"]["name"])
+            await self.request("DELETE", path, None, delete_options(pod, at_once=at_once))
+        except ApiError as error:
+            if error.status not in (404, 409):
                 raise
         if at_once:
-            self._forget(pod)
+            self._drop(pod)
 
-    def _watch(self, path: str, query: Json, *called: Callable[..., None]) -> None:
+    def is_being_deleted(self, pod: Json) -> bool:
+        """Whether somebody deletes the pod: this process, or anybody else."""
+        return bool(pod["metadata"].get("deletionTimestamp")) or pod["metadata"].get("uid") in self._being_deleted
+
+    def _store(self, pod: Json) -> None:
+        # The watch may be faster than the answer, and have shown the pod's deletion already.
+        if pod["metadata"]["uid"] not in self._deleted:
+            self.pods.setdefault(pod["metadata"]["name"], pod)
+
+    def _drop(self, pod: Json) -> None:
+        name = pod["metadata"]["name"]
+        stored = self.pods.get(name)
+        if stored and stored["metadata"].get("uid") == pod["metadata"].get("uid"):
+            del self.pods[name]
+        self._events.pop(name, None)
+        self._being_deleted.discard(pod["metadata"].get("uid"))
+
+    def _watch(self, path: str, query: Json, callbacks: ReflectorCallbacks) -> None:
         def on_loop(function: Callable[..., None]) -> Callable[..., None]:
-            def call(*arguments: object) -> None:
-                self.loop.call_soon_threadsafe(function, *arguments)
+            return lambda *arguments: self._call_on_loop(function, *arguments)
 
-            return call
+        on_loop_callbacks = ReflectorCallbacks(
+            on_loop(callbacks.listed), on_loop(callbacks.changed), on_loop(callbacks.trouble)
+        )
+        Reflector(self.api, path, query, on_loop_callbacks).start()
 
-        Reflector(self.api, path, query, *map(on_loop, called)).start()
+    def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        self.loop.call_soon_threadsafe(function, *arguments)
 
-    def _troubled(self, words: str) -> None:
-        if words == self.trouble:
+    def _set_trouble(self, trouble: str) -> None:
+        if trouble == self.trouble:
             return
-        if words and not self.trouble:
+        if trouble and not self.trouble:
             self.trouble_since = time.monotonic()
-        self.trouble = words
-        self._tell()
+        self.trouble = trouble
+        self._notify()
 
-    def _tell(self) -> None:
-        for called in list(self._listeners):
-            called()
+    def _notify(self) -> None:
+        for listener in list(self._listeners):
+            listener()
 
     def _list_pods(self, pods: list[Json]) -> None:
         self.pods = {pod["metadata"]["name"]: pod for pod in pods}
-        self._leaving &= {pod["metadata"]["uid"] for pod in pods}
-        self._first_list.set()
-        self._tell()
+        self._being_deleted &= {pod["metadata"]["uid"] for pod in pods}
+        self._pods_listed.set()
+        self._notify()
 
     def _change_pod(self, kind: str, pod: Json) -> None:
         if kind == "DELETED":
-            self._forget(pod)
-            self._gone[pod["metadata"]["uid"]] = _rest(pod)
-            if len(self._gone) > GONE_KEPT:
-                del self._gone[next(iter(self._gone))]
+            self._drop(pod)
+            self._deleted[pod["metadata"]["uid"]] = _without_most_of_spec(pod)
+            if len(self._deleted) > DELETED_PODS:
+                del self._deleted[next(iter(self._deleted))]
         else:
             self.pods[pod["metadata"]["name"]] = pod
-        self._tell()
-
-    def _forget(self, pod: Json) -> None:
-        name = pod["metadata"]["name"]
-        held = self.pods.get(name)
-        if held and held["metadata"].get("uid") == pod["metadata"].get("uid"):
-            del self.pods[name]
-        self._events.pop(name, None)
-        self._leaving.discard(pod["metadata"].get("uid"))
+        self._notify()
 
     def _list_events(self, events: list[Json]) -> None:
         self._events = {}
         for event in events:
-            self._keep(event)
-        self._tell()
+            self._store_event(event)
+        self._notify()
 
     def _change_event(self, kind: str, event: Json) -> None:
         if kind == "DELETED":
@@ -196,15 +202,15 @@ class Cluster:
             if not self._events.get(name):
                 self._events.pop(name, None)
         else:
-            self._keep(event)
-            self._tell()
+            self._store_event(event)
+            self._notify()
 
-    def _keep(self, event: Json) -> None:
-        # Users' pods may live in the same namespace: of their events nothing is kept. Nor of what is said of a pod when
-        # it is gone: the API server deletes events an hour later.
-        about = event["involvedObject"]
-        name = about.get("name", "")
-        if name.startswith("build-") and about.get("uid") not in self._gone:
+    def _store_event(self, event: Json) -> None:
+        # Not those of users' pods, which may be in the same namespace, nor those of deleted pods: the API server
+        # deletes events only an hour later.
+        involved = event["involvedObject"]
+        name = involved.get("name", "")
+        if name.startswith("build-") and involved.get("uid") not in self._deleted:
             self._events.setdefault(name, {})[event["metadata"]["name"]] = event
 
     def _list_daemons(self, pods: list[Json]) -> None:
@@ -212,37 +218,38 @@ class Cluster:
         self.daemons = {}
         for pod in pods:
             self._change_daemon("ADDED", pod)
-        self._tell()
+        self._notify()
 
     def _change_daemon(self, kind: str, pod: Json) -> None:
-        where = node(pod)
-        if not where:
+        name = node(pod)
+        if not name:
             return
-        held = self.daemons.get(where)
+        stored = self.daemons.get(name)
+        other = stored is not None and stored["metadata"]["uid"] != pod["metadata"]["uid"]
         if kind == "DELETED":
-            if held and held["metadata"]["uid"] == pod["metadata"]["uid"]:
-                del self.daemons[where]
-        # A daemon that is being replaced must not hide the one that replaces it.
-        elif not (held and ready(held) and not ready(pod) and held["metadata"]["uid"] != pod["metadata"]["uid"]):
-            self.daemons[where] = pod
-        self._tell()
+            if stored and not other:
+                del self.daemons[name]
+        # A daemon that is being replaced must not hide its replacement.
+        elif not (stored and other and is_ready(stored) and not is_ready(pod)):
+            self.daemons[name] = pod
+        self._notify()
 
 
-def _rest(pod: Json) -> Json:
-    """A pod that is gone, without most of its spec, the larger part: what is asked of it is how it ended, and where."""
+def _without_most_of_spec(pod: Json) -> Json:
+    """A deleted pod without the larger part of its spec: builds ask only how it ended, and where."""
     spec = pod.get("spec") or {}
     kept: Json = {key: spec[key] for key in ("nodeName", "activeDeadlineSeconds") if key in spec}
     kept["containers"] = [{"image": one["image"]} for one in spec.get("containers") or []]
     return {**pod, "spec": kept}
 
 
-def _say(words: str) -> None:
-    """Without events or daemons builds go on; only what is told of them is less."""
-    if words:
-        log.warning("binderhub-service: %s", words)
+def _log_trouble(trouble: str) -> None:
+    """Without events or daemons builds continue; they only say less."""
+    if trouble:
+        log.warning("binderhub-service: %s", trouble)
 
 
-async def wait_for_change(woken: asyncio.Event, seconds: float) -> None:
-    """Until `woken` is set, and for so long at most."""
+async def wait_for_change(event: asyncio.Event, seconds: float) -> None:
+    """Wait until `event` is set, for at most so many seconds."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(woken.wait(), seconds)
+        await asyncio.wait_for(event.wait(), seconds)

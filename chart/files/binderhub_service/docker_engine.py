@@ -9,7 +9,7 @@ from binderhub_service import Json
 
 @dataclass(frozen=True)
 class DaemonAccess:
-    """What the engine adds to the containers that build and push."""
+    """What a container needs to reach the daemon."""
 
     socket: str
     """The daemon's socket, as those containers see it."""
@@ -20,9 +20,9 @@ class DaemonAccess:
 
 @dataclass(frozen=True)
 class OutputPatterns:
-    """How lines of the engine read, as patterns for `match` at the start of a line."""
+    """What lines of the engine's output look like, as patterns that match at the start of a line."""
 
-    output: re.Pattern[str]
+    step_output: re.Pattern[str]
     """A line that a step of the build printed: evidence of nothing but the step."""
     quote: re.Pattern[str]
     """Begins and ends a block in which the output of a failed step is repeated."""
@@ -44,8 +44,8 @@ class DockerEngine:
     """dockerd behind a unix socket on the build pod's node."""
 
     # Those of `docker buildx build --progress plain`: util/progress/progressui/printer.go of BuildKit.
-    words = OutputPatterns(
-        output=re.compile(r"#\d+ \d+\.\d+ |\d+\.\d+ "),
+    output = OutputPatterns(
+        step_output=re.compile(r"#\d+ \d+\.\d+ |\d+\.\d+ "),
         quote=re.compile(r"-{6}\s*$"),
         error=re.compile(r"(?:#\d+ )?ERROR: (?:failed to (?:build|solve): )*(?P<error>.*)"),
         step=re.compile(
@@ -61,18 +61,17 @@ class DockerEngine:
         full=re.compile(r"no space left on device|disk quota exceeded"),
     )
 
-    def __init__(self, socket: str, directory_is_ours: bool) -> None:
-        """`socket` is its path on the node; its directory is mounted only where it holds nothing else."""
-        self._socket = PurePosixPath(socket)
-        self._ours = directory_is_ours
+    def __init__(self, socket: str, uses_docker_api_pods: bool) -> None:
+        """`socket` is the path on the node.
 
-    def uses_docker_api_pods(self) -> bool:
-        """The chart's docker-api pods, if the socket is theirs."""
-        return self._ours
+        `uses_docker_api_pods` says that it is the socket of this release's docker-api pods, not of another daemon.
+        """
+        self._socket = PurePosixPath(socket)
+        self.uses_docker_api_pods = uses_docker_api_pods
 
     def daemon_access(self) -> DaemonAccess:
         """Mount the directory, because a socket mounted as a file is lost when the daemon restarts."""
-        if self._ours:
+        if self.uses_docker_api_pods:
             inside = f"{INSIDE}/{self._socket.name}"
             volume = {"path": str(self._socket.parent), "type": "DirectoryOrCreate"}
             mount = {"name": "docker-api", "mountPath": INSIDE, "readOnly": True}

@@ -17,7 +17,11 @@ class FailureKind:
     what: str
     next_step: str
     retryable: bool = False
-    """Whether the same request can succeed a moment later, without anybody changing anything."""
+    """Whether the same request can succeed later although nobody changes anything."""
+    tried_again: bool = False
+    """Whether the build itself makes a second attempt."""
+    node_lost: bool = False
+    """Whether nothing can be read from the node or deleted there."""
 
 
 FAILURES = {
@@ -147,6 +151,7 @@ FAILURES = {
         "Node {node}, which ran the build, does not answer any more.",
         "Ask again: the next build takes another node. See `kubectl describe node`.",
         retryable=True,
+        node_lost=True,
     ),
     "BHS504": FailureKind(
         "The daemon's disk is full",
@@ -191,6 +196,7 @@ FAILURES = {
         "The image was built, but the registry of {name} failed, and did so again: {detail}",
         "See the registry's own log; ask again when it is well.",
         retryable=True,
+        tried_again=True,
     ),
     "BHS608": FailureKind(
         "The registry does not hold the image",
@@ -283,7 +289,7 @@ class Failure:
         """What happened, as a sentence."""
         return self.kind.what.format_map(_Particulars(self.particulars)).strip()
 
-    def event(self, **more: object) -> dict[str, Any]:
+    def event(self) -> dict[str, Any]:
         """The one `failed` event of a stream; `message` is for people, the rest for programs."""
         message = f"{self.code}: {self.what}\n{self.kind.next_step}\n"
         return {
@@ -293,7 +299,6 @@ class Failure:
             "what": self.what,
             "next_step": self.kind.next_step,
             "docs": f"{DOCS}#{self.code.lower()}",
-            **more,
         }
 
 

@@ -1,12 +1,8 @@
-"""The Kubernetes API as plain JSON.
+"""The Kubernetes API as JSON: the client of this process, and the reflector that lists and watches.
 
-Images bring versions of the kubernetes client whose methods take different arguments. Of all of them only the
-configuration is used here (address, certificates, the kubeconfig's token), so that the version does not matter.
-
-
-One kind of object in one namespace, listed and then watched, by one thread for the whole process.
-
-What this process is part of: the release, and the API server that it asks."""
+BinderHub's images have versions of the kubernetes client whose methods take different arguments. Only its
+configuration is used here (address, certificates, token), which all versions have.
+"""
 
 import json
 import os
@@ -14,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,33 +22,38 @@ from kubernetes import client
 from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from binderhub_service import Json
-from binderhub_service.objects import owner
+from binderhub_service.objects import owner_label
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
+WATCH_SECONDS = 50
+"""The API server ends a watch after so long; the next one continues from there."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 
 
 class ApiError(Exception):
-    """The API server answered, and it was no."""
+    """The API server answered with an HTTP error."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
-        """`status` is HTTP's; `reason` and `message` are of the Status object, where there was one."""
+        """`status` is HTTP's; `reason` and `message` come from the Status object, if there is one."""
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
-        self.reason = reason
         self.message = message
 
 
 class ApiUnreachable(Exception):  # noqa: N818 - a state of the network, not a defect
-    """The API server did not answer, or stopped in the middle."""
+    """The API server did not answer, or its answer broke off."""
 
 
 class ApiClient:
     """Requests to one API server, from any thread."""
 
-    def __init__(self, configuration: Any, login: Callable[[], str]) -> None:  # noqa: ANN401 - see above
-        """`configuration` is a kubernetes.client.Configuration; `login` gives the header Authorization, or nothing."""
-        self._login = login
+    def __init__(self, configuration: Any, authorization: Callable[[], str]) -> None:  # noqa: ANN401 - see above
+        """`configuration` is a kubernetes.client.Configuration.
+
+        `authorization` returns the header Authorization, or an empty text.
+        """
+        self._authorization = authorization
         self._host = str(configuration.host).rstrip("/")
         verified = configuration.verify_ssl
         self._pool = urllib3.PoolManager(
@@ -64,20 +66,20 @@ class ApiClient:
         )
 
     def request(self, method: str, path: str, query: Json | None = None, body: Json | None = None) -> Json:
-        """The JSON answer. Raises Refused for an HTTP error and Unreachable when there is no whole answer."""
+        """The JSON answer. Raises ApiError for an HTTP error, and ApiUnreachable without a whole answer."""
         with self._open(method, path, query, body, READ_SECONDS) as response:
             try:
                 answer: Json = json.loads(response.read())
-            except ValueError as cut:
-                raise ApiUnreachable(f"{method} {path}: the answer is no JSON") from cut
+            except ValueError as error:
+                raise ApiUnreachable(f"{method} {path}: the answer is not JSON") from error
             return answer
 
     @contextmanager
     def stream(self, path: str, query: Json, silence: float) -> Iterator[Iterator[bytes]]:
-        """The body of a GET in pieces, as they arrive.
+        """The body of a GET, in pieces as they arrive.
 
-        Raises Refused, and Unreachable when the connection breaks or is silent for `silence` seconds; a body that ends
-        as HTTP says just ends.
+        Raises ApiError, and ApiUnreachable if the connection breaks or is silent for `silence` seconds. A body that
+        ends as HTTP says ends the iterator.
         """
         with self._open("GET", path, query, None, silence) as response:
             yield response.stream(65536, decode_content=True)
@@ -92,8 +94,8 @@ class ApiClient:
             headers["Content-Type"] = "application/json"
         response: Any = None
         try:
-            if login := self._login():
-                headers["Authorization"] = login
+            if authorization := self._authorization():
+                headers["Authorization"] = authorization
             response = self._pool.request(
                 method,
                 url,
@@ -104,55 +106,81 @@ class ApiClient:
                 preload_content=False,
             )
             if response.status >= 400:
-                raise _refused(response.status, response.read(1 << 16))
+                raise _api_error(response.status, response.read(1 << 16))
             yield response
-        except (urllib3.exceptions.HTTPError, OSError) as broken:
-            raise ApiUnreachable(f"{method} {path}: {broken}") from broken
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachable(f"{method} {path}: {error}") from error
         finally:
             if response is not None:
-                # A stream that was left early cannot serve another request; a whole answer can.
+                # A connection can be used again after a whole answer, but not after a stream that was left early.
                 if getattr(response, "_fp", None) is not None and not response.closed:
                     response.close()
                 response.release_conn()
 
 
-def _refused(status: int, body: bytes) -> ApiError:
+def _api_error(status: int, body: bytes) -> ApiError:
     try:
-        told = json.loads(body)
-        return ApiError(status, str(told.get("reason", "")), str(told.get("message", "")))
+        read = json.loads(body)
+        return ApiError(status, str(read.get("reason", "")), str(read.get("message", "")))
     except (ValueError, AttributeError):
         return ApiError(status, "", body.decode("utf-8", "replace")[:500].strip())
 
 
-WATCH_SECONDS = 50
-"""The API server ends a watch after so long; a new one goes on from there."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
+def api_client() -> ApiClient:
+    """The client for the API server of the pod's service account, or else of the kubeconfig.
+
+    Raises kubernetes.config.ConfigException if there is neither.
+    """
+    authorization: Callable[[Any], str] = _authorization_of_service_account
+    try:
+        kubernetes.config.load_incluster_config()
+    except kubernetes.config.ConfigException:
+        kubernetes.config.load_kube_config()
+        authorization = _authorization_of_kubeconfig
+    configuration = client.CoreV1Api().api_client.configuration
+    return ApiClient(configuration, partial(authorization, configuration))
+
+
+def release_owner_label() -> str:
+    """Value of the label that tells build pods of this release from those of others."""
+    return owner_label(os.environ.get("NAMESPACE", ""), os.environ.get("HELM_RELEASE_NAME", ""))
+
+
+def _authorization_of_kubeconfig(configuration: Any) -> str:  # noqa: ANN401 - each client version has its own class
+    return str(configuration.auth_settings().get("BearerToken", {}).get("value") or "")
+
+
+def _authorization_of_service_account(_configuration: Any) -> str:  # noqa: ANN401
+    # Read for each request: the kubelet replaces the token about every hour, and client 9.0.1 keeps the first one.
+    return f"Bearer {Path(SERVICE_TOKEN_FILENAME).read_text(encoding='ascii').strip()}"
+
+
+@dataclass(frozen=True)
+class ReflectorCallbacks:
+    """What a reflector calls, from its own thread."""
+
+    listed: Callable[[list[Json]], None]
+    """Gets all objects."""
+    changed: Callable[[str, Json], None]
+    """Gets ADDED, MODIFIED or DELETED, and the object."""
+    trouble: Callable[[str], None]
+    """Gets the reason why the API server cannot be asked, and an empty text when it can be again."""
 
 
 class Reflector:
-    """Tells of every object and every change, and goes on through broken connections and expired versions.
+    """Lists one kind of object in one namespace, then watches it, in one thread for the whole process.
 
-    `changed(kind, object)` is called with ADDED, MODIFIED or DELETED, and `listed(objects)` with all there are, both
-    from the thread; `trouble(words)` with what hinders it, and an empty text when that is over.
+    It continues after broken connections and expired versions.
     """
 
-    def __init__(
-        self,
-        api: ApiClient,
-        path: str,
-        query: Json,
-        listed: Callable[[list[Json]], None],
-        changed: Callable[[str, Json], None],
-        trouble: Callable[[str], None],
-    ) -> None:
-        """`path` is that of the list, `query` its selectors."""
-        self._api, self._path, self._query = api, path, query
-        self._listed, self._changed, self._trouble = listed, changed, trouble
+    def __init__(self, api: ApiClient, path: str, query: Json, callbacks: ReflectorCallbacks) -> None:
+        """`path` is the path of the list, and `query` has its selectors."""
+        self._api, self._path, self._query, self._callbacks = api, path, query, callbacks
         self._version = ""
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread that ends with the process."""
+        """Start a thread that ends with the process."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -161,19 +189,19 @@ class Reflector:
             try:
                 if not self._version:
                     self._list()
-                    self._trouble("")
-                self._follow()
+                    self._callbacks.trouble("")
+                self._watch()
                 pause = FIRST_PAUSE
-            except ApiError as refused:
+            except ApiError as error:
                 self._version = ""
-                if refused.status != 410:
-                    self._trouble(str(refused))
+                if error.status != 410:
+                    self._callbacks.trouble(str(error))
                     time.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
-            except ApiUnreachable as broken:
-                # The version is kept: what happened meanwhile is told when the server is back.
+            except ApiUnreachable as error:
+                # The version stays: the server sends the changes in between when it is back.
                 if not self._answers():
-                    self._trouble(str(broken))
+                    self._callbacks.trouble(str(error))
                     time.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
                 else:
@@ -184,15 +212,15 @@ class Reflector:
             self._api.request("GET", self._path, {**self._query, "limit": 1})
         except (ApiError, ApiUnreachable):
             return False
-        self._trouble("")
+        self._callbacks.trouble("")
         return True
 
     def _list(self) -> None:
         answer = self._api.request("GET", self._path, self._query)
-        self._listed([_short(found) for found in answer.get("items") or []])
+        self._callbacks.listed([_without_managed_fields(item) for item in answer.get("items") or []])
         self._version = str(answer["metadata"]["resourceVersion"])
 
-    def _follow(self) -> None:
+    def _watch(self) -> None:
         query = {
             **self._query,
             "watch": "true",
@@ -201,55 +229,26 @@ class Reflector:
             "timeoutSeconds": WATCH_SECONDS,
         }
         with self._api.stream(self._path, query, WATCH_SECONDS + 10.0) as pieces:
-            self._trouble("")
-            for event in _objects(pieces):
-                found = event.get("object") or {}
+            self._callbacks.trouble("")
+            for event in _json_lines(pieces):
+                item = event.get("object") or {}
                 if event.get("type") == "ERROR":
-                    raise ApiError(int(found.get("code") or 410), str(found.get("reason")), str(found.get("message")))
-                self._version = str(found["metadata"]["resourceVersion"])
+                    raise ApiError(int(item.get("code") or 410), str(item.get("reason")), str(item.get("message")))
+                self._version = str(item["metadata"]["resourceVersion"])
                 if event["type"] != "BOOKMARK":
-                    self._changed(event["type"], _short(found))
+                    self._callbacks.changed(event["type"], _without_managed_fields(item))
 
 
-def _short(found: Json) -> Json:
-    """Without the notes on who set which field: nobody reads them here, and they are a third of an object."""
-    found["metadata"].pop("managedFields", None)
-    return found
+def _without_managed_fields(item: Json) -> Json:
+    """Nobody reads them here, and they are a third of an object."""
+    item["metadata"].pop("managedFields", None)
+    return item
 
 
-def _objects(pieces: Iterator[bytes]) -> Iterator[Json]:
+def _json_lines(pieces: Iterator[bytes]) -> Iterator[Json]:
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
         for line in whole:
             if line:
                 yield json.loads(line)
-
-
-def release() -> str:
-    """The value of the label that tells this release's build pods from those of others."""
-    return owner(os.environ.get("NAMESPACE", ""), os.environ.get("HELM_RELEASE_NAME", ""))
-
-
-def api() -> ApiClient:
-    """The API server that the pod's service account or else the kubeconfig leads to.
-
-    Raises kubernetes.config.ConfigException where there is neither.
-    """
-    login: Callable[[Any], str] = _login_of_service_account
-    try:
-        kubernetes.config.load_incluster_config()
-    except kubernetes.config.ConfigException:
-        kubernetes.config.load_kube_config()
-        login = _login_of_kubeconfig
-    configuration = client.CoreV1Api().api_client.configuration
-    return ApiClient(configuration, partial(login, configuration))
-
-
-def _login_of_kubeconfig(configuration: Any) -> str:  # noqa: ANN401 - each client version has its own class
-    return str(configuration.auth_settings().get("BearerToken", {}).get("value") or "")
-
-
-def _login_of_service_account(_configuration: Any) -> str:  # noqa: ANN401
-    # Read anew each time: the kubelet replaces it about every hour, and client 9.0.1 would keep the first one.
-    return f"Bearer {Path(SERVICE_TOKEN_FILENAME).read_text(encoding='ascii').strip()}"

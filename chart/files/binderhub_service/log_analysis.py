@@ -1,4 +1,4 @@
-"""From a build's lines to the reason it failed. Those of pushes are held to tests/executor/recorded.yaml."""
+"""Why a build failed, from the lines of its logs. tests/executor/recorded.yaml has recorded errors of pushes."""
 
 import re
 from collections import deque
@@ -11,7 +11,7 @@ from binderhub_service.programs import BUILD, FETCH, PUSH
 from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE
 
 SEARCHED = 4096
-"""Characters of a line, from its start, that are searched."""
+"""Characters at the start of a line that are searched."""
 LAST_LINES = 20
 
 _GIT = (
@@ -38,7 +38,7 @@ _GIT = (
         r"|Empty reply from server|Connection reset|early EOF",
     ),
 )
-# The first that matches counts, the most particular first. A number alone means nothing: addresses and tags have some.
+# The first that matches counts. A number alone proves nothing: addresses and tags contain numbers.
 _PUSH = (
     ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
     ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b"),
@@ -63,72 +63,72 @@ _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
 _TAG = re.compile(r"<[^<>]*>")
 _BUILDKIT_STEP = re.compile(r"^ > \[(?P<place>[^\]]+)\] (?P<step>.+)")
 _QUOTE = re.compile(r'\\.|"')
-# Errors that repeat what the repository or a registry wrote.
+# Errors that quote what the repository or a registry wrote.
 _OF_OTHERS = re.compile(
     r"dockerfile parse error|unexpected status|failed to authorize|failed to resolve source metadata|failed to fetch "
     r"|did not complete successfully|unable to find (?:user|group)"
 )
 
 
-class Lines:
-    """Whole lines of a log that comes in pieces: repo2docker ends a message at a carriage return too.
+class LineSplitter:
+    """Puts the lines of a log together from its messages: repo2docker ends a message at a carriage return, too.
 
-    What follows a carriage return belongs to whoever printed what stands before it.
+    What follows a carriage return comes from the same source as what is before it.
     """
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
-        self._begun = ""
+        """No text yet."""
+        self._rest = ""
 
     def add(self, text: str) -> list[str]:
-        """The lines that end in `text`, each cut after `SEARCHED` characters."""
+        """The lines that `text` completes, each cut after `SEARCHED` characters."""
         *ended, rest = text.split("\n")
         if ended:
-            ended[0] = self._begun + ended[0]
-            self._begun = ""
-        self._begun = (self._begun + rest)[:SEARCHED]
+            ended[0] = self._rest + ended[0]
+            self._rest = ""
+        self._rest = (self._rest + rest)[:SEARCHED]
         return [line[:SEARCHED] for line in ended]
 
     def rest(self) -> list[str]:
-        """The line that has not ended."""
-        rest, self._begun = self._begun, ""
+        """The last line, if it has no end."""
+        rest, self._rest = self._rest, ""
         return [rest] if rest else []
 
 
 @dataclass
 class LogAnalysis:
-    """What the lines of one attempt have told so far.
+    """What the logs of one attempt have shown so far.
 
-    Lines of steps are evidence of nothing but the step. What is said of the daemon and of the registry comes from the
-    reports of the programs, which ask them, and from the daemon's pod.
+    What a step prints is evidence of nothing but the step. Evidence of the daemon and the registry comes from the
+    programs' reports, and from the daemon's pod.
     """
 
-    words: OutputPatterns
-    maybe_lost: str = ""
-    """An error by which the daemon may be gone: a reason to look at its pod."""
-    full_disk: str = ""
-    """The daemon's error that its disk is full; empty where it has said none."""
+    output: OutputPatterns
+    daemon_error: str = ""
+    """An error that may mean that the daemon has ended: a reason to look at its pod."""
+    disk_error: str = ""
+    """The daemon's error that its disk is full; empty if there was none."""
     step: str = ""
     exit_code: int = 0
     error: str = ""
     """The engine's last error."""
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By container: the last line of its program."""
+    """The report of each container's program."""
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     fetched: deque[str] = field(default_factory=lambda: deque(maxlen=200))
-    _lines: dict[str, Lines] = field(default_factory=dict)
+    _lines: dict[str, LineSplitter] = field(default_factory=dict)
     _in_quote: bool = False
 
     @property
     def digest(self) -> str:
-        """Digest of the image that the daemon has pushed; empty as long as it has not said so."""
+        """Digest of the image that the daemon has pushed; empty before it has."""
         return str(self.reports.get(PUSH, {}).get("digest") or "")
 
-    def add(self, container: str, told: dict[str, Any]) -> None:
-        """Take one event of a container's log into account."""
-        lines = self._lines.setdefault(container, Lines())
-        message = str(told.get("message", ""))
-        # The engine's output comes line by line. What has several is repo2docker's own, which quotes the repository.
+    def add(self, container: str, event: dict[str, Any]) -> None:
+        """Analyse one event of a container's log."""
+        lines = self._lines.setdefault(container, LineSplitter())
+        message = str(event.get("message", ""))
+        # The engine prints line by line. A message of several lines is repo2docker's own, and may quote the repository.
         of_engine = container == BUILD and "\n" not in message.rstrip("\n")
         for line in lines.add(message):
             self._add(container, line, of_engine)
@@ -144,10 +144,10 @@ class LogAnalysis:
         self.last.append(line)
 
     def _is_output(self, line: str) -> bool:
-        """Whether a step has printed the line, now or before it failed."""
-        if self.words.output.match(line):
+        """Whether a step printed the line; the engine repeats the output of a failed step."""
+        if self.output.step_output.match(line):
             return True
-        if self.words.quote.match(line):
+        if self.output.quote.match(line):
             self._in_quote = not self._in_quote
         elif self._in_quote:
             self._name_step(line)
@@ -161,26 +161,26 @@ class LogAnalysis:
         return bool(found)
 
     def _add_of_engine(self, line: str) -> None:
-        found = self.words.step.search(line)
+        found = self.output.step.search(line)
         if found:
             groups = [value for value in found.groups() if value]
             self.step = self.step or groups[0]
             self.exit_code = int(groups[-1])
             return
-        said = self.words.error.match(line)
-        if not said:
+        found = self.output.error.match(line)
+        if not found:
             return
-        self.error = said["error"].strip()
+        self.error = found["error"].strip()
         unquoted = _without_quoted(self.error)
         if _OF_OTHERS.search(unquoted):
             return
-        if self.words.lost.search(unquoted):
-            self.maybe_lost = line
-        if self.words.full.search(unquoted):
-            self.full_disk = line
+        if self.output.lost.search(unquoted):
+            self.daemon_error = line
+        if self.output.full.search(unquoted):
+            self.disk_error = line
 
     def failure(self, container: str, exit_code: int, particulars: dict[str, Any]) -> Failure:
-        """Why the container ended with `exit_code`, which is not 0."""
+        """Why the container ended with this exit code, which is not 0."""
         for name, lines in self._lines.items():
             for line in lines.rest():
                 self._add(name, line, name == BUILD)
@@ -189,8 +189,8 @@ class LogAnalysis:
             return self._of_fetch(exit_code, report, particulars)
         if container == PUSH:
             return self._of_push(str(report.get("error") or ""), particulars)
-        if self.full_disk:
-            return Failure("BHS504", {**particulars, "detail": self.full_disk})
+        if self.disk_error:
+            return Failure("BHS504", {**particulars, "detail": self.disk_error})
         step = f" at step {self.step}" if self.step else ""
         if self.exit_code == 137:
             return Failure("BHS102", {**particulars, "step": step})
@@ -208,10 +208,10 @@ class LogAnalysis:
             for line in self.fetched:
                 if re.search(pattern, line):
                     return Failure(code, {**particulars, "detail": line.strip()})
-        return Failure("BHS103", {**particulars, "detail": self._last_error() or "its log says no more"})
+        return Failure("BHS103", {**particulars, "detail": self._last_error() or "its log does not say why"})
 
     def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:
-        # In one line: a proxy's page, which docker hands on as it is, has several.
+        # In one line: docker passes on a proxy's page, which may have several.
         detail = " ".join(_TAG.sub(" ", error[:SEARCHED]).split())
         for code, pattern in _PUSH:
             if re.search(pattern, detail):
@@ -226,7 +226,7 @@ class LogAnalysis:
 
 
 def _without_quoted(text: str) -> str:
-    """The text without what Go's %q has put in quotes. A pattern for the whole of it would take too long."""
+    """The text without what Go's %q has quoted. One pattern for the whole text would take too long."""
     kept, quoted, end = [], False, 0
     for mark in _QUOTE.finditer(text):
         if mark[0] == '"':

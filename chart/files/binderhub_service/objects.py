@@ -1,17 +1,19 @@
-"""The pod of a build, as a plain dict: a container fetches, one builds, one pushes, and each has its own secrets alone.
+"""The Kubernetes objects of a build, as plain dicts: its pod, and the Secret that only this pod uses.
 
-Only `fetch` has the Git credential, and only `push` has the registry's login. `builder`, where repo2docker reads the
-repository, has no secret at any path and in no variable.
+One container fetches, one builds, one pushes, and each has only its own secrets: `fetch` the Git credential, `push` the
+registry's login. `builder`, where repo2docker reads the repository, has no secret at any path and in no variable.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from binderhub_service import Json
 from binderhub_service.docker_engine import DockerEngine
-from binderhub_service.programs import BUILD, CONTAINERS, FETCH, FETCHED, PUSH, command, credential_helper, word
+from binderhub_service.programs import BUILD, CONTAINERS, FETCH, FETCHED, PUSH, command, credential_helper, report_word
 from binderhub_service.programs.fetch import AUTHORITIES
 
 COMPONENT = "binderhub-build"
@@ -24,61 +26,73 @@ SOURCE = "/src/repository"
 GIT_FILE = "/run/git-credential/credential"
 AUTHORITIES_FOLDER = "/run/authorities"
 HANDOVER = "/run/handover"
-"""What `builder` and `push` share: that the image is built, and a socket that answers docker's questions for logins."""
+"""Shared by `builder` and `push`: a file says that the image is built, and a socket gives docker the login."""
 LOGINS = "/run/logins"
 TEMPORARY = "/tmp"  # noqa: S108 - in the containers, each of which has its own
 _SHARED = ("cpu", "memory", "ephemeral-storage")
-"""Resources that may be requested without being limited to that; a device is a container's own."""
+"""Resources of which the three containers share one request. A device belongs to one container."""
 
 
 @dataclass(frozen=True)
 class BuildSpec:
-    """What one request wants built, and what the configuration says of its pod."""
+    """What to build, and how the configuration wants its pod."""
 
     name: str
-    """BinderHub's name for it, at most 63 characters."""
+    """BinderHub's name for the build, at most 63 characters."""
     owner: str
-    """Stands for namespace and release; two owners never see each other's pods."""
+    """The owner label, which stands for namespace and release. No owner sees the pods of another."""
     namespace: str
     repo: str
     ref: str
     image_name: str
     repo2docker: list[str]
-    """The command with its options, without the repository and without what says whether to push."""
+    """The command with its options, but without the repository and without --push and --no-push."""
     build_image: str
     start_seconds: int
     pushes: bool = True
     """Whether the image goes to a registry."""
     size_limit: int = 0
-    """Bytes that the repository may have on the disk; 0 is without bound."""
+    """Bytes that the repository may take on the disk; 0 is no limit."""
     git_credentials: str = ""
     registry_credentials: Json = field(default_factory=dict)
     authorities: str = ""
-    """The name of a ConfigMap whose key `authorities.crt` has certificates that fetching trusts, or nothing."""
+    """Name of a ConfigMap whose key `authorities.crt` has certificates that `fetch` trusts; or empty."""
     push_secret: str = ""
     push_secret_key: str = "config.json"  # noqa: S105 - the name of a key
     extra_env: list[Json] = field(default_factory=list)
     resources: Json = field(default_factory=dict)
     extra_volumes: list[Json] = field(default_factory=list)
-    extra_mounts: list[Json] = field(default_factory=list)
+    extra_volume_mounts: list[Json] = field(default_factory=list)
     init_containers: list[Json] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
-    pull_policy: str = ""
+    image_pull_policy: str = ""
     pod_fields: Json = field(default_factory=dict)
-    """Further fields of the pod's spec: tolerations, nodeSelector, deadline and the like."""
+    """Other fields of the pod's spec, such as tolerations and nodeSelector."""
     affinity: Json = field(default_factory=dict)
 
 
-def owner(namespace: str, release: str) -> str:
-    """A label's value for one release of one namespace."""
+@dataclass(frozen=True)
+class BuildRequest:
+    """A build, and the parts of this process that it needs."""
+
+    spec: BuildSpec
+    engine: DockerEngine
+    preferred_node: Callable[[], str] = lambda: ""
+    """Returns the node that the pod should run on, or an empty text."""
+    registry: Any = None
+    """BinderHub's registry, or the administrator's own. Asked after a push. None if images stay in the daemon."""
+
+
+def owner_label(namespace: str, release: str) -> str:
+    """Value of the owner label for a release in a namespace."""
     return hashlib.sha256(f"{namespace}/{release}".encode()).hexdigest()[:10]
 
 
 def build_name(spec: BuildSpec, engine: DockerEngine) -> str:
-    """The pod's name: the same for the same release, repository, ref, image and spec, and for nothing else.
+    """The pod's name: equal for equal release, repository, ref, image and spec, and for nothing else.
 
-    At most 61 characters, so that an attempt can be told apart by two more.
+    At most 61 characters, so that further attempts can append two.
     """
     pod_spec = {**make_pod(spec, engine, "")["spec"], "affinity": None}
     text = json.dumps([spec.owner, spec.repo, spec.ref, spec.image_name, pod_spec], sort_keys=True)
@@ -95,21 +109,21 @@ def make_pod(
     node: str = "",
     preferred: str = "",
 ) -> Json:
-    """The pod. `node` is the only one it may run on, `preferred` the one that it should, if they are not empty.
+    """The pod. It must run on `node` and should run on `preferred`, unless they are empty.
 
-    `secret_name` is that of this build's own Secret. No earlier pod's Secret may have it: that stays after its pod,
-    until Kubernetes collects it. From `secret_word` the words of the containers' reports are made.
+    `secret_name` is the name of the pod's own Secret, and must be new: the Secret of an earlier pod exists until
+    Kubernetes collects it. The words of the containers' reports are derived from `secret_word`.
     """
     containers = [_fetch(spec, secret_word), _build(spec, engine, secret_word)]
     volumes: list[Json] = [{"name": "source", "emptyDir": {}}, {"name": "handover", "emptyDir": {}}]
     if spec.size_limit:
-        # The kubelet's own bound stands behind that of the program: a program can be too slow.
+        # The kubelet enforces this second limit, in case the program is too slow to enforce the first.
         volumes[0]["emptyDir"] = {"sizeLimit": str(2 * spec.size_limit)}
     volumes += [*engine.daemon_access().volumes, *spec.extra_volumes]
     if spec.git_credentials:
         volumes.append(_secret_volume("git-credential", secret_name, "git-credential", "credential"))
     if spec.authorities:
-        # Optional: where it was taken away meanwhile, the fetch says what is missing, and no pod hangs.
+        # Optional, so that no pod hangs if it was deleted: the fetch then says what is missing.
         volumes.append({"name": "git-authorities", "configMap": {"name": spec.authorities, "optional": True}})
     if spec.pushes:
         containers.append(_push(spec, engine, secret_word))
@@ -148,15 +162,15 @@ def make_pod(
 
 
 def _fetch(spec: BuildSpec, secret_word: str) -> Json:
-    """The container that fetches the repository, with the credential of its host alone."""
-    own, done = word(secret_word, FETCH), word(secret_word, FETCHED)
+    """The container that fetches the repository. It has the credential for the repository's host."""
+    own, done = report_word(secret_word, FETCH), report_word(secret_word, FETCHED)
     arguments = [own, done, SOURCE, str(spec.size_limit), *spec.repo2docker[1:], spec.repo]
     container: Json = {
         "name": FETCH,
         "args": [*command(FETCH), *arguments],
         "env": [*spec.extra_env],
-        "volumeMounts": [{"name": "source", "mountPath": "/src"}, *spec.extra_mounts],
-        "resources": _before(spec.resources),
+        "volumeMounts": [{"name": "source", "mountPath": "/src"}, *spec.extra_volume_mounts],
+        "resources": _without_requests(spec.resources),
     }
     if spec.git_credentials:
         mount = {"name": "git-credential", "mountPath": "/run/git-credential", "readOnly": True}
@@ -170,45 +184,45 @@ def _fetch(spec: BuildSpec, secret_word: str) -> Json:
 
 
 def _build(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
-    """The container that runs repo2docker, without secrets."""
+    """The container that runs repo2docker. It has no secrets."""
     access = engine.daemon_access()
     settings = {
-        "word": word(secret_word, BUILD),
-        "fetched": word(secret_word, FETCHED),
+        "word": report_word(secret_word, BUILD),
+        "fetched": report_word(secret_word, FETCHED),
         "source": SOURCE,
         "handover": HANDOVER,
         "folder": TEMPORARY,
         "socket": access.socket,
-        "patience": spec.start_seconds,
+        "timeout": spec.start_seconds,
         "helper": credential_helper() if spec.pushes else "",
     }
-    # The label keeps the URL that repo2docker would write for a repository that it fetched itself.
+    # repo2docker sets this label itself for a repository that it fetches.
     options = [*spec.repo2docker, "--label", f"repo2docker.repo={spec.repo}", SOURCE]
     return {
         "name": BUILD,
         "args": [*command(BUILD), json.dumps(settings), *options],
-        "env": [*spec.extra_env, *access.env],  # the last counts: what the engine needs, no value takes away
+        "env": [*spec.extra_env, *access.env],  # the last one counts, so no value overrides what the engine needs
         "volumeMounts": [
             {"name": "source", "mountPath": "/src", "readOnly": True},
             {"name": "handover", "mountPath": HANDOVER},
             *access.mounts,
-            *spec.extra_mounts,
+            *spec.extra_volume_mounts,
         ],
         "resources": spec.resources,
     }
 
 
 def _push(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
-    """The container that pushes, with the registry's login, and without the repository."""
+    """The container that pushes. It has the registry's login, but not the repository."""
     access = engine.daemon_access()
     settings = {
-        "word": word(secret_word, PUSH),
+        "word": report_word(secret_word, PUSH),
         "handover": HANDOVER,
         "socket": access.socket,
         "image": spec.image_name,
         "logins": LOGINS,
     }
-    mounts: list[Json] = [{"name": "handover", "mountPath": HANDOVER}, *access.mounts, *spec.extra_mounts]
+    mounts: list[Json] = [{"name": "handover", "mountPath": HANDOVER}, *access.mounts, *spec.extra_volume_mounts]
     if spec.registry_credentials or spec.push_secret:
         mounts.append({"name": "logins", "mountPath": LOGINS, "readOnly": True})
     return {
@@ -216,12 +230,12 @@ def _push(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
         "args": [*command(PUSH), json.dumps(settings)],
         "env": [*spec.extra_env],
         "volumeMounts": mounts,
-        "resources": _before(spec.resources),
+        "resources": _without_requests(spec.resources),
     }
 
 
 def _harden(spec: BuildSpec, container: Json) -> None:
-    """What all containers have in common. They write to volumes alone."""
+    """Add what all containers have in common. They can write only to volumes."""
     container["image"] = spec.build_image
     container["securityContext"] = {
         "allowPrivilegeEscalation": False,
@@ -229,48 +243,48 @@ def _harden(spec: BuildSpec, container: Json) -> None:
         "readOnlyRootFilesystem": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    if spec.pull_policy:
-        container["imagePullPolicy"] = spec.pull_policy
+    if spec.image_pull_policy:
+        container["imagePullPolicy"] = spec.image_pull_policy
     container["volumeMounts"].append({"name": f"tmp-{container['name']}", "mountPath": TEMPORARY})
 
 
-def words(pod: Json) -> dict[str, str]:
-    """The word of each container's report. None is a word where the pod does not have one."""
+def report_words(pod: Json) -> dict[str, str]:
+    """Word of each container's report; empty for a pod of an earlier version of this chart."""
     secret_word = (pod["metadata"].get("annotations") or {}).get(WORD_ANNOTATION)
-    return {container: word(secret_word, container) for container in CONTAINERS} if secret_word else {}
+    return {container: report_word(secret_word, container) for container in CONTAINERS} if secret_word else {}
 
 
-def pushes(pod: Json) -> bool:
-    """Whether the pod has a container that pushes."""
+def has_push_container(pod: Json) -> bool:
+    """Whether the pod has the container `push`."""
     return any(container.get("name") == PUSH for container in pod["spec"]["containers"])
 
 
-def _before(resources: Json) -> Json:
-    """Resources of a container that does not run at the same time: limited, but not reserved a second time."""
+def _without_requests(resources: Json) -> Json:
+    """Resources of `fetch` and `push`: the same limits without requests, so that the scheduler reserves them once."""
     bounded = {kind: {name: of[name] for name in _SHARED if name in of} for kind, of in resources.items()}
     names = {name for of in bounded.values() for name in of}
     return {**bounded, "requests": dict.fromkeys(sorted(names), "0")} if names else {}
 
 
 def make_secret(spec: BuildSpec, pod: Json) -> Json | None:
-    """The Secret of what this build alone may use, deleted with its pod; None where there is nothing to hide."""
+    """The Secret that only this build uses, deleted with its pod; None if there is nothing secret."""
     content: dict[str, str] = {}
     if spec.git_credentials:
-        # Providers write the two characters \n where git wants a line's end.
+        # Providers write the two characters \n where git expects a line break.
         content["git-credential"] = spec.git_credentials.replace("\\n", "\n").strip() + "\n"
     if spec.registry_credentials:
         content["registry-credentials"] = json.dumps(spec.registry_credentials)
     if not content:
         return None
     metadata = pod["metadata"]
-    belongs = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+    pod_reference = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
             "name": metadata["annotations"][SECRET_ANNOTATION],
             "labels": {"component": COMPONENT, OWNER_LABEL: spec.owner},
-            "ownerReferences": [belongs],
+            "ownerReferences": [pod_reference],
         },
         "type": "Opaque",
         "stringData": content,
@@ -278,12 +292,12 @@ def make_secret(spec: BuildSpec, pod: Json) -> Json | None:
 
 
 def is_same_build(pod: Json, spec: BuildSpec) -> bool:
-    """Whether `pod`, which has the right name, builds what is wanted. A name can be taken by hand."""
+    """Whether a pod with the build's name builds `spec`. Somebody may have created another pod with that name."""
     metadata = pod["metadata"]
     annotations = metadata.get("annotations") or {}
-    told = [annotations.get(f"binder-{what}") for what in ("repo", "ref", "image")]
+    found = [annotations.get(f"binder-{what}") for what in ("repo", "ref", "image")]
     owned = (metadata.get("labels") or {}).get(OWNER_LABEL)
-    return told == [spec.repo, spec.ref, spec.image_name] and owned == spec.owner
+    return found == [spec.repo, spec.ref, spec.image_name] and owned == spec.owner
 
 
 def _secret_volume(volume: str, name: str, key: str, path: str) -> Json:
@@ -291,10 +305,10 @@ def _secret_volume(volume: str, name: str, key: str, path: str) -> Json:
 
 
 def _git_config(repo: str) -> list[Json]:
-    """Environment that lets git give the credential to the repository's own host, and to no other that asks."""
+    """Variables that let git send the credential to the repository's own host, and to no other host."""
     url = urlsplit(repo)
     host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
-    # An empty helper takes out those of the image, which answer any host.
+    # An empty helper removes those of the image, which answer any host.
     settings = {
         "credential.helper": "",
         f"credential.{host}.helper": f'!f() {{ test "$1" = get && cat {GIT_FILE}; }}; f',
@@ -307,7 +321,7 @@ def _git_config(repo: str) -> list[Json]:
 
 
 def _affinity(base: Json, node: str, preferred: str) -> Json:
-    """`base` with one node more: required, or preferred; without either, away from other builds."""
+    """`base`, with `node` required or `preferred` preferred; without either, nodes without builds are preferred."""
     affinity: Json = json.loads(json.dumps(base))
     name = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node or preferred]}
     if node:
@@ -328,3 +342,9 @@ def _affinity(base: Json, node: str, preferred: str) -> Json:
         )
         terms.append({"weight": 100, "podAffinityTerm": builds})
     return affinity
+
+
+def delete_options(pod: Json, *, at_once: bool) -> Json:
+    """Body of a request that deletes this pod, and no other with its name. `at_once` gives it no grace period."""
+    options: Json = {"preconditions": {"uid": pod["metadata"]["uid"]}}
+    return {**options, "gracePeriodSeconds": 0} if at_once else options

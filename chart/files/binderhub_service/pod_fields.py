@@ -1,26 +1,50 @@
-"""Answers to small questions about objects of the API, as it shows them. Nothing here judges."""
+"""Queries on pods and events, as the Kubernetes API returns them."""
 
 from collections import Counter
 
 from binderhub_service import Json
 
-DAEMON = "docker-api"
-"""The daemon's container. The one beside it, which cleans, may come and go."""
+DAEMON_CONTAINER = "docker-api"
+"""The container of the daemon in a docker-api pod. The cleaner beside it may restart without harm."""
+MAX_EVENTS_OF_A_POD = 25
+"""A kubelet sends so many events of a pod, then one in five minutes: client-go, tools/record/events_cache.go."""
 
 
 def node(pod: Json) -> str:
-    """The node's name; empty where there is none yet."""
+    """Name of the pod's node; empty before the pod is scheduled."""
     return str((pod.get("spec") or {}).get("nodeName") or "")
 
 
-def ready(pod: Json) -> bool:
-    """Whether the pod's Ready condition holds and nobody is taking it away."""
+def is_ready(pod: Json) -> bool:
+    """Whether the pod is ready and is not being deleted."""
     return has_condition(pod.get("status") or {}, "Ready", "True") and not pod["metadata"].get("deletionTimestamp")
 
 
+def has_ended(pod: Json) -> bool:
+    """Whether the pod has succeeded or failed."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def has_condition(status: Json, kind: str, value: str) -> bool:
+    """Whether the condition `kind` has the status `value`."""
+    return any(one.get("type") == kind and one.get("status") == value for one in status.get("conditions") or [])
+
+
 def container_state(pod: Json, name: str) -> Json:
-    """A container's state, also of an init container; empty where the kubelet has told none."""
+    """State of a container or an init container; empty before the kubelet reports it."""
     return _container_status(pod, name).get("state") or {}
+
+
+def container_started(pod: Json, container: str) -> bool:
+    """Whether the container runs or has run."""
+    state = container_state(pod, container)
+    return "running" in state or "terminated" in state
+
+
+def container_ended(pod: Json, container: str) -> bool:
+    """Whether the container has ended, or the pod has ended without a state of the container."""
+    state = container_state(pod, container)
+    return "terminated" in state or (not state and has_ended(pod))
 
 
 def _container_status(pod: Json, name: str) -> Json:
@@ -33,30 +57,8 @@ def _container_status(pod: Json, name: str) -> Json:
     return {}
 
 
-def started(pod: Json, container: str) -> bool:
-    """Whether the container runs or has run."""
-    state = container_state(pod, container)
-    return "running" in state or "terminated" in state
-
-
-def container_over(pod: Json, container: str) -> bool:
-    """Whether the container has ended, or the pod without a word on it."""
-    state = container_state(pod, container)
-    return "terminated" in state or (not state and over(pod))
-
-
-def over(pod: Json) -> bool:
-    """Whether the pod has ended, well or not."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def has_condition(status: Json, kind: str, value: str) -> bool:
-    """Whether a condition of that kind has that status."""
-    return any(one.get("type") == kind and one.get("status") == value for one in status.get("conditions") or [])
-
-
 def disruption(status: Json) -> str:
-    """Why the cluster takes the pod away; empty where it does not."""
+    """Why the cluster evicts the pod; empty if it does not."""
     for condition in status.get("conditions") or []:
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
             return str(condition.get("message") or condition.get("reason") or "disrupted")
@@ -64,7 +66,7 @@ def disruption(status: Json) -> str:
 
 
 def marked_unready_by_node_controller(status: Json) -> bool:
-    """Whether the node's controller made it not ready: it gives no reason, and the kubelet always does."""
+    """Whether the node controller set Ready to false. It gives no reason; the kubelet always gives one."""
     return any(
         condition.get("type") == "Ready" and condition.get("status") != "True" and not condition.get("reason")
         for condition in status.get("conditions") or []
@@ -72,56 +74,51 @@ def marked_unready_by_node_controller(status: Json) -> bool:
 
 
 def was_oom_killed(daemon: Json) -> bool:
-    """Whether the daemon's container was last ended because it took too much memory."""
-    status = _container_status(daemon, DAEMON)
+    """Whether the daemon's container last ended because it exceeded its memory limit."""
+    status = _container_status(daemon, DAEMON_CONTAINER)
     return any(
         ((status.get(key) or {}).get("terminated") or {}).get("reason") == "OOMKilled" for key in ("state", "lastState")
     )
 
 
-def identity(daemon: Json | None) -> tuple[str, ...]:
-    """What changes when the daemon starts anew."""
+def daemon_instance(daemon: Json | None) -> tuple[str, ...]:
+    """Identifies one run of the daemon: it differs after a restart."""
     if daemon is None:
         return ()
-    return (str(daemon["metadata"].get("uid")), str(_container_status(daemon, DAEMON).get("restartCount")))
+    return (str(daemon["metadata"].get("uid")), str(_container_status(daemon, DAEMON_CONTAINER).get("restartCount")))
 
 
 def is_pull_error(event: Json) -> bool:
-    """Whether the event tells that an image could not be pulled."""
+    """Whether the event reports that an image could not be pulled."""
     return event.get("reason") == "Failed" and str(event.get("message", "")).startswith("Failed to pull image")
 
 
 def last_pull_error(events: list[Json]) -> str:
-    """The kubelet's own words on why the pull failed: the container's status soon says only that it waits."""
-    last = max(filter(is_pull_error, events), key=when, default=None)
+    """The kubelet's reason why the pull failed. The container's status soon says only that it waits."""
+    last = max(filter(is_pull_error, events), key=last_seen, default=None)
     return str(last["message"]) if last else ""
 
 
-EVENTS_OF_A_POD = 25
-"""A kubelet sends so many events of a pod, then one in five minutes: client-go, tools/record/events_cache.go."""
-
-
 def is_pulling(events: list[Json]) -> bool:
-    """Whether an image is being pulled: of that the container's status says nothing once an attempt has failed.
+    """Whether the kubelet pulls an image now. After a failed attempt the container's status no longer shows that.
 
-    No, too, where attempts have failed and the kubelet sends no more events: the last that it sent may be of an attempt
-    that has failed since.
+    False if an attempt has failed and the kubelet sends no more events: that attempt may have failed without one.
     """
-    if any(map(is_pull_error, events)) and sum(int(event.get("count") or 1) for event in events) >= EVENTS_OF_A_POD:
+    if any(map(is_pull_error, events)) and sum(int(event.get("count") or 1) for event in events) >= MAX_EVENTS_OF_A_POD:
         return False
-    began = max((when(event) for event in events if event.get("reason") == "Pulling"), default="")
+    began = max((last_seen(event) for event in events if event.get("reason") == "Pulling"), default="")
     ends = ("Pulled", "Failed", "BackOff")
-    return began > max((when(event) for event in events if event.get("reason") in ends), default="")
+    return began > max((last_seen(event) for event in events if event.get("reason") in ends), default="")
 
 
 def failed_pulls(events: list[Json]) -> int:
-    """How many attempts to pull the image have failed: the two containers have the same, and are tried one by one."""
+    """Number of failed attempts to pull the image. All containers have the same image; each is counted by itself."""
     failed: Counter[str] = Counter()
     for event in filter(is_pull_error, events):
         failed[str((event.get("involvedObject") or {}).get("fieldPath"))] += int(event.get("count") or 1)
     return max(failed.values(), default=0)
 
 
-def when(event: Json) -> str:
-    """When the event was last seen, as text that sorts."""
+def last_seen(event: Json) -> str:
+    """When the event was last seen, as text that sorts by time."""
     return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")

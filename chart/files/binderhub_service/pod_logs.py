@@ -1,91 +1,124 @@
-"""A container's log, line by line, across broken connections: no line twice and none lost that Kubernetes holds.
+"""The logs of a build pod's containers, one after the other, as long as somebody follows the build."""
 
-Reading the logs of a pod's containers, one after the other, as long as somebody wants them."""
-
-import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from binderhub_service import Json
 from binderhub_service.cluster import Cluster, wait_for_change
 from binderhub_service.kubernetes_api import ApiClient, ApiError, ApiUnreachable
-from binderhub_service.objects import pushes, words
-from binderhub_service.pod_fields import container_over, started
+from binderhub_service.objects import has_push_container, report_words
+from binderhub_service.pod_fields import container_ended, container_started
 from binderhub_service.programs import BUILD, CONTAINERS, PUSH, read_report
+from binderhub_service.subscribers import Subscribers
 
 SILENCE_SECONDS = 10.0
-"""A quiet stream is asked for anew after so long: that is when a reader sees that nobody listens any more."""
+"""After so many silent seconds the log is requested again: only then does a reader see that nobody follows any more."""
 LINE_BYTES = 2 << 20
-"""A longer line is cut, and says so."""
+"""Longer lines are cut, with a note."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
-TRIES_AFTER_END = 5
-"""How often the log of a container that has ended is asked for."""
+ATTEMPTS_AFTER_END = 5
+"""How often the log of an ended container is requested."""
+HANDOVER_SECONDS = 60.0
+"""How long a reader waits for the main loop to take a batch of lines."""
 
 PHASES = ("waiting", "fetching", "building", "pushing")
-"""Those of binderhub/builder.py and repo2docker/utils.py that end nothing."""
+"""Phases of binderhub/builder.py and repo2docker/utils.py that do not end a stream."""
+
+
+def log_event(line: str, phase: str) -> Json:
+    """The event for a line of a log: the message of repo2docker's JSON object, or the line itself.
+
+    Only the executor may say that a build failed or is ready. Clients act on other fields as well. Therefore an event
+    has no other fields than these two, and keeps the object's phase only if that phase ends nothing.
+    """
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        return {"phase": phase, "message": f"{line}\n"}
+    message = read.get("message", "")
+    return {
+        "phase": read["phase"] if read.get("phase") in PHASES else phase,
+        "message": message if isinstance(message, str) else _as_json(message),
+    }
+
+
+def _as_json(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+
+
+@dataclass(frozen=True)
+class ContainerLog:
+    """Where a container's log is in the API."""
+
+    pod_path: str
+    container: str
 
 
 class LogReader:
-    """One pass over the log of one container of one pod."""
+    """Reads one container's log across broken connections: no line twice, and none lost that Kubernetes still has."""
 
     def __init__(
-        self, api: ApiClient, path: str, container: str, is_wanted: Callable[[], bool], is_over: Callable[[], bool]
+        self, api: ApiClient, log: ContainerLog, is_wanted: Callable[[], bool], has_ended: Callable[[], bool]
     ) -> None:
-        """`path` is the pod's in the API.
+        """`is_wanted` says whether anybody still wants lines, and `has_ended` whether the container has ended.
 
-        `wanted` says whether anybody still wants lines, and `over` whether the container has ended. Both are called
-        from the reader's thread.
+        Both are called from the reader's thread.
         """
         self._api = api
-        self._path = path
-        self._container = container
+        self._log = log
         self._is_wanted = is_wanted
-        self._is_over = is_over
+        self._has_ended = has_ended
         self._last = ""
         self._count_at_last = 0
         self.complete = False
-        """Whether the end of the log has been reached."""
+        """Whether the end of the log was reached."""
 
     def batches(self) -> Iterator[list[str]]:
-        """Lines without their ends, as many as arrived together, until the log's end or nobody wants more.
+        """Lines without line breaks, as many as arrived together, until the log ends or nobody wants more.
 
-        Called again after nobody wanted more, it goes on with the next line. Raises Refused when the API server will
-        not give the log, for a reason that does not pass.
+        After nobody wanted more, another call continues with the next line. Raises ApiError if the API server refuses
+        the log for a reason that does not pass.
         """
-        pause, in_vain = FIRST_PAUSE, 0
-        while self._is_wanted() and in_vain < TRIES_AFTER_END:
-            ended_before = self._is_over()
-            in_vain += ended_before
+        pause, after_end = FIRST_PAUSE, 0
+        while self._is_wanted() and after_end < ATTEMPTS_AFTER_END:
+            ended_before = self._has_ended()
+            after_end += ended_before
             try:
-                for lines in self._once():
+                for lines in self._read_stream():
                     pause = FIRST_PAUSE
                     yield lines
                     if not self._is_wanted():
                         return
-                # A stream may also end because the kubelet went away: it is the end only if the container had ended.
+                # A stream also ends when the kubelet stops: it is the log's end only if the container had ended before.
                 self.complete = ended_before
-            except ApiError as refused:
-                self.complete = refused.status == 404  # the pod is gone, and its log with it
-                if refused.status in (401, 403):
+            except ApiError as error:
+                self.complete = error.status == 404  # the pod is gone, and its log with it
+                if error.status in (401, 403):
                     raise
             except ApiUnreachable:
-                pass  # silence, or a server that is down: what was missed comes with the next answer
+                pass  # silence, or no server: the next request returns what was missed
             if self.complete:
                 return
-            if not ended_before and self._is_over():
-                continue  # it ended while its log was read: one more look, for lines that came in between
+            if not ended_before and self._has_ended():
+                continue  # it ended while its log was read: request the lines that came in between
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _once(self) -> Iterator[list[str]]:
-        query: Json = {"container": self._container, "follow": "true", "timestamps": "true"}
+    def _read_stream(self) -> Iterator[list[str]]:
+        query: Json = {"container": self._log.container, "follow": "true", "timestamps": "true"}
         if self._last:
-            query["sinceTime"] = f"{self._last[:19]}Z"  # the API takes whole seconds; what comes twice is skipped below
-        skip_until, seen_there = self._last, self._count_at_last
+            query["sinceTime"] = f"{self._last[:19]}Z"  # the API takes whole seconds; lines before are skipped below
+        skip_until, skip_at_last = self._last, self._count_at_last
         rest = b""
-        with self._api.stream(f"{self._path}/log", query, SILENCE_SECONDS) as pieces:
+        with self._api.stream(f"{self._log.pod_path}/log", query, SILENCE_SECONDS) as pieces:
             for piece in pieces:
                 *whole, rest = (rest + piece).split(b"\n")
                 if len(rest) > LINE_BYTES:
@@ -95,20 +128,20 @@ class LogReader:
                     stamp, text = self._split(raw)
                     if skip_until and stamp < skip_until:
                         continue
-                    if skip_until and stamp == skip_until and seen_there:
-                        seen_there -= 1
+                    if skip_until and stamp == skip_until and skip_at_last:
+                        skip_at_last -= 1
                         continue
-                    self._note(stamp)
+                    self._remember(stamp)
                     lines.append(text)
                 if lines:
                     yield lines
         if rest:
             stamp, text = self._split(rest)
             if stamp > self._last:
-                self._note(stamp)
+                self._remember(stamp)
                 yield [text]
 
-    def _note(self, stamp: str) -> None:
+    def _remember(self, stamp: str) -> None:
         self._count_at_last = self._count_at_last + 1 if stamp == self._last else 1
         self._last = stamp
 
@@ -116,136 +149,112 @@ class LogReader:
     def _split(raw: bytes) -> tuple[str, str]:
         stamp, _, text = raw.partition(b" ")
         cut = f" … (cut after {LINE_BYTES} bytes)" if len(text) > LINE_BYTES else ""
-        return _comparable(stamp.decode("ascii", "replace")), text[:LINE_BYTES].decode("utf-8", "replace") + cut
+        return _sortable(stamp.decode("ascii", "replace")), text[:LINE_BYTES].decode("utf-8", "replace") + cut
 
 
-def _comparable(stamp: str) -> str:
-    """Timestamps drop zeros at their end, and then would not sort as text."""
+def _sortable(stamp: str) -> str:
+    """Timestamps have no trailing zeros, and would not sort as text without them."""
     whole, _, fraction = stamp.rstrip("Z").partition(".")
     return f"{whole}.{fraction.ljust(9, '0')}"
 
 
-def event(line: str, phase: str) -> Json:
-    """The event for a log line: the message of repo2docker's object, or any other text.
-
-    Only the executor says that a build failed or is ready, and clients act on further fields: so that an object keeps
-    its phase only where that says how far a build is, and nothing else but its message.
-    """
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
-        return {"phase": phase, "message": f"{line}\n"}
-    message = told.get("message", "")
-    return {
-        "phase": told["phase"] if told.get("phase") in PHASES else phase,
-        "message": message if isinstance(message, str) else _written(message),
-    }
-
-
-def _written(value: object) -> str:
-    try:
-        return json.dumps(value)
-    except RecursionError:
-        return "(nested too deeply to be shown)"
-
-
 class LogFollower:
-    """All logs of one pod. A thread reads; everything else is on the main loop."""
+    """Reads all logs of one pod. A thread reads; everything else runs on the main loop."""
 
     def __init__(
         self,
         cluster: Cluster,
-        woken: asyncio.Event,
-        wanted: Callable[[], bool],
-        over: Callable[[], bool],
-        take: Callable[[str, list[str]], None],
-        report: Callable[[str, Json], None],
+        subscribers: Subscribers,
+        on_lines: Callable[[str, list[str]], None],
+        on_report: Callable[[str, Json], None],
     ) -> None:
-        """`wanted` says whether anybody listens, `over` whether nobody will any more.
-
-        `take` gets a container's lines, and `report` its program's last one.
-        """
-        self._cluster, self._woken = cluster, woken
-        self._wanted, self._over, self._take, self._report = wanted, over, take, report
+        """`on_lines` gets the lines of a container, and `on_report` the last line of its program."""
+        self._cluster, self._subscribers = cluster, subscribers
+        self._on_lines, self._on_report = on_lines, on_report
         self._pod: Json = {}
         self._read: set[str] = set()
-        self._now = ""
+        self._current = ""
         self._readers: dict[str, LogReader] = {}
-        self._ending = False
+        self._wants_all = False
+        self._closed = False
 
     @property
-    def builds(self) -> bool:
-        """Whether the builder's log is being read, or has been."""
-        return self._now in (BUILD, PUSH) or BUILD in self._read
+    def has_reached_builder(self) -> bool:
+        """Whether the log of `builder`, or a later one, is being read or was read."""
+        return self._current in (BUILD, PUSH) or BUILD in self._read
 
-    def go_on(self, pod: Json) -> None:
-        """Have the next container's log read, if anybody wants it and none is being read."""
+    def follow(self, pod: Json) -> None:
+        """Start to read the next container's log, if anybody wants it and no log is being read."""
         self._pod = pod
-        if self._now or not (self._wanted() or self._ending):
+        if self._current or not self._is_wanted():
             return
-        for container in CONTAINERS if pushes(pod) else CONTAINERS[:-1]:
+        for container in CONTAINERS if has_push_container(pod) else CONTAINERS[:-1]:
             if container not in self._read:
-                if started(pod, container):
-                    self._now = container
+                if container_started(pod, container):
+                    self._current = container
                     name = f"log {pod['metadata']['name']}"
                     threading.Thread(target=self._read_in_thread, args=(container,), name=name).start()
                 return
 
-    def read_to_the_end(self) -> None:
-        """The containers have ended: their logs are wanted whole, also without viewers."""
-        self._ending = True
-
-    async def last_lines(self, pod: Json, seconds: float) -> None:
-        """Read what is left of the log, for so long at most."""
+    async def read_remaining(self, pod: Json, seconds: float) -> None:
+        """Read what is left of the logs, for at most so many seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.go_on(pod)
-            if not self._now:
+            self.follow(pod)
+            if not self._current:
                 return
-            self._woken.clear()
-            await wait_for_change(self._woken, 0.1)
+            self._subscribers.wake.clear()
+            await wait_for_change(self._subscribers.wake, 0.1)
 
-    def _reader(self, container: str) -> LogReader:
+    def want_all(self) -> None:
+        """The containers have ended: read their logs to the end, even without subscribers."""
+        self._wants_all = True
+
+    def close(self) -> None:
+        """Nobody will want the logs any more."""
+        self._closed = True
+
+    def _is_wanted(self) -> bool:
+        return bool(self._subscribers.changed) or self._wants_all
+
+    def _new_reader(self, container: str) -> LogReader:
         return LogReader(
             self._cluster.api,
-            self._cluster.path("pods", self._pod["metadata"]["name"]),
-            container,
-            is_wanted=lambda: self._wanted() or self._ending,
-            is_over=lambda: self._over() or container_over(self._pod, container),
+            ContainerLog(self._cluster.path("pods", self._pod["metadata"]["name"]), container),
+            self._is_wanted,
+            lambda: self._closed or container_ended(self._pod, container),
         )
 
     def _read_in_thread(self, container: str) -> None:
         loop = self._cluster.loop
-        reader = self._readers.setdefault(container, self._reader(container))
-        expected = words(self._pod).get(container, "")
+        reader = self._readers.setdefault(container, self._new_reader(container))
+        word = report_words(self._pod).get(container, "")
         try:
             for lines in reader.batches():
-                report = read_report(lines[-1], expected) if expected else None
+                report = read_report(lines[-1], word) if word else None
                 taken = threading.Event()
-                loop.call_soon_threadsafe(self._forward, container, lines[:-1] if report else lines, report, taken)
-                taken.wait(60)  # no more is read than the loop can take
+                loop.call_soon_threadsafe(self._hand_over, container, lines[:-1] if report else lines, report, taken)
+                taken.wait(HANDOVER_SECONDS)  # read no faster than the main loop takes
                 if report:
                     reader.complete = True
                     break
-        except ApiError as refused:
+        except ApiError as error:
             reader.complete = True
-            lines = [f"(The log of {container} cannot be read: {refused.message})"]
-            loop.call_soon_threadsafe(self._forward, container, lines, None, threading.Event())
+            lines = [f"(The log of {container} cannot be read: {error.message})"]
+            loop.call_soon_threadsafe(self._hand_over, container, lines, None, threading.Event())
         finally:
-            loop.call_soon_threadsafe(self._have_read, container, reader.complete or self._ending)
+            loop.call_soon_threadsafe(self._reader_stopped, container, reader.complete or self._wants_all)
 
-    def _forward(self, container: str, lines: list[str], report: Json | None, taken: threading.Event) -> None:
+    def _hand_over(self, container: str, lines: list[str], report: Json | None, taken: threading.Event) -> None:
         try:
-            self._take(container, lines)
+            self._on_lines(container, lines)
             if report:
-                self._report(container, report)
+                self._on_report(container, report)
         finally:
             taken.set()
 
-    def _have_read(self, container: str, whole: bool) -> None:
-        self._now = ""
-        if whole:
+    def _reader_stopped(self, container: str, complete: bool) -> None:
+        self._current = ""
+        if complete:
             self._read.add(container)
-        self._woken.set()
+        self._subscribers.wake.set()

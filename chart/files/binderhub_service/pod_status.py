@@ -1,11 +1,7 @@
-"""What is seen of a build's pod at one moment, and what that can mean.
+"""What the pod of a build does: it waits for something, runs, has ended, or has failed and why.
 
-What a build's pod is doing, judged from what the API shows: waiting and for what, running, or ended and why.
-
-Nothing here asks or waits; the caller brings what it saw and when.
-
-
-What a build's pod waits for before it builds, and how long that may last."""
+Nothing here makes a request or waits. The caller brings a snapshot, and timers that last as long as the pod.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -13,32 +9,54 @@ from dataclasses import dataclass, field
 from binderhub_service import Json
 from binderhub_service.failures import Failure
 from binderhub_service.pod_fields import (
+    container_started,
     container_state,
     disruption,
     failed_pulls,
     has_condition,
     is_pulling,
+    is_ready,
     last_pull_error,
+    last_seen,
     marked_unready_by_node_controller,
     node,
-    ready,
-    started,
-    when,
 )
 from binderhub_service.programs import BUILD, CONTAINERS, FETCH
+
+NODE_LOST_SECONDS = 10.0
+"""A node counts as lost when its pods have been unready, and their logs silent, for so long.
+
+After an outage of the API server that is longer than a node may be silent, the node controller marks all pods unready,
+until the kubelets report again: within 10 s.
+"""
+PULL_SECONDS = 120.0
+"""How long a pull may fail for reasons that can pass."""
+SECOND_PULL_SECONDS = 40.0
+"""The kubelet has made a second attempt by then, even if no event shows it: it waits 10 s after the first."""
+MISSING_SECONDS = 30.0
+"""How long something that the pod mounts may be missing. A Secret can be created a moment after the pod."""
+
+# The kubelet's message: pkg/kubelet/eviction/helpers.go.
+_SOURCE_LIMIT = re.compile(r'Usage of EmptyDir volume "source" exceeds the limit')
+_NOT_FOUND = re.compile(
+    r"not ?found|manifest unknown|unauthori[sz]ed|denied|forbidden|authentication required"
+    r"|no basic auth|insufficient_scope|(?:status|code):? 40[134]",
+    re.IGNORECASE,
+)
+_PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError")
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Nothing to read yet."""
+    """No container has a log yet."""
 
     reason: str
-    """For what, as a sentence."""
+    """What the pod waits for, as a sentence."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A container runs, or has run: its log can be read."""
+    """A container runs or has run, so its log can be read."""
 
     container: str
 
@@ -49,12 +67,12 @@ class Ended:
 
     container: str
     exit_code: int
-    """0 is success; otherwise the log says more."""
+    """0 is success. For any other code, the container's log says more."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The pod will not do what is wanted, or was taken away."""
+    """The pod cannot do its work, or was deleted."""
 
     failure: Failure
 
@@ -64,48 +82,39 @@ State = Waiting | Running | Ended | Failed
 
 @dataclass
 class Timers:
-    """Since when what has been so, in seconds of the caller's clock."""
+    """How long each condition of one pod has lasted, in seconds of the caller's clock."""
 
-    first: dict[str, float] = field(default_factory=dict)
+    _started: dict[str, float] = field(default_factory=dict)
 
-    def seconds(self, what: str, now: float) -> float:
-        """For how long `what` has been so, now that it is."""
-        return now - self.first.setdefault(what, now)
+    def run(self, condition: str, now: float) -> float:
+        """Start the timer of a condition unless it runs, and return how long it has run."""
+        return now - self._started.setdefault(condition, now)
 
-    def over(self, what: str) -> None:
-        """`what` is so no longer."""
-        self.first.pop(what, None)
+    def stop(self, condition: str) -> None:
+        """Stop the timer of a condition that no longer holds."""
+        self._started.pop(condition, None)
 
 
 @dataclass(frozen=True)
 class PodSnapshot:
-    """What is seen at one moment."""
+    """The pod and its surroundings at one moment."""
 
     pod: Json
     events: list[Json]
     daemon: Json | None
-    """The daemon's pod on the build's node."""
-    has_daemons: bool
+    """The docker-api pod on the same node."""
+    uses_docker_api_pods: bool
     now: float
     start_seconds: float
-    build_has_spoken: bool = False
-    """Whether the builder has printed anything: then it has its daemon."""
+    """How long the pod may wait for a node, or for its daemon."""
+    builder_has_logged: bool = False
+    """Whether `builder` has printed anything, which it does only when the daemon answers."""
     silent_for: float = float("inf")
-    """Seconds since a line of the log last came from the node."""
+    """Seconds since the last line of a log."""
 
 
-_SOURCE_LIMIT = re.compile(r'Usage of EmptyDir volume "source" exceeds the limit')
-"""The kubelet's words: pkg/kubelet/eviction/helpers.go."""
-NODE_SECONDS = 10.0
-"""How long a build's daemon must be called not ready, and nothing come from the node, until it counts as lost.
-
-When the API server was away for longer than nodes may be silent, all of them are called lost when it is back, until the
-kubelets say otherwise: within 10 s.
-"""
-
-
-def pod_state(snapshot: PodSnapshot, memory: Timers) -> State:
-    """The state of a pod that exists."""
+def pod_state(snapshot: PodSnapshot, timers: Timers) -> State:
+    """State of a pod that exists."""
     pod, status = snapshot.pod, snapshot.pod.get("status") or {}
     phase = status.get("phase", "Pending")
     if phase == "Succeeded":
@@ -113,22 +122,22 @@ def pod_state(snapshot: PodSnapshot, memory: Timers) -> State:
     if phase == "Failed":
         return _ended(pod, status)
     if pod["metadata"].get("deletionTimestamp"):
-        return Failed(_taken_away(pod, status))
+        return Failed(_evicted_or_deleted(pod, status))
     if container_state(pod, FETCH).get("terminated", {}).get("exitCode"):
-        return _ended(pod, status)  # whatever the builder does meanwhile
+        return _ended(pod, status)  # the other containers wait for `fetch` in vain
     if not has_condition(status, "PodScheduled", "True"):
-        return unscheduled(snapshot, memory, status)
-    if _node_lost(snapshot, memory):
+        return _unscheduled(snapshot, timers)
+    if _node_is_lost(snapshot, timers):
         return Failed(Failure("BHS503", {"node": node(pod)}))
-    return on_node(snapshot, memory, status)
+    return _scheduled(snapshot, timers)
 
 
 def deleted_pod_state(last: Json) -> State:
-    """The state of a pod that is gone, from what was last seen of it."""
+    """State of a pod that no longer exists, from `last`, the last version of it."""
     status = last.get("status") or {}
     if status.get("phase") in ("Succeeded", "Failed"):
         return _ended(last, status) if status["phase"] == "Failed" else Ended(BUILD, 0)
-    return Failed(_taken_away(last, status))
+    return Failed(_evicted_or_deleted(last, status))
 
 
 def _ended(pod: Json, status: Json) -> State:
@@ -136,154 +145,141 @@ def _ended(pod: Json, status: Json) -> State:
     if reason == "DeadlineExceeded":
         return Failed(Failure("BHS704", {"seconds": pod["spec"].get("activeDeadlineSeconds")}))
     if reason == "Evicted" and _SOURCE_LIMIT.search(message):
-        return Failed(Failure("BHS109", {"repo": _repository(pod), "detail": "its folder exceeded the volume's limit"}))
+        repo = str((pod["metadata"].get("annotations") or {}).get("binder-repo", ""))
+        return Failed(Failure("BHS109", {"repo": repo, "detail": "its folder exceeds the limit of the volume"}))
     if reason in ("Evicted", "Preempting", "NodeShutdown", "Terminated") or disruption(status):
         return Failed(Failure("BHS702", {"node": node(pod), "detail": message or disruption(status) or reason}))
     for container in CONTAINERS:
-        told = container_state(pod, container).get("terminated")
-        if told and (told.get("exitCode") or told.get("reason") == "OOMKilled"):
-            if told.get("reason") == "OOMKilled":
+        terminated = container_state(pod, container).get("terminated")
+        if terminated and (terminated.get("exitCode") or terminated.get("reason") == "OOMKilled"):
+            if terminated.get("reason") == "OOMKilled":
                 return Failed(Failure("BHS701"))
-            if told.get("reason") in ("StartError", "ContainerCannotRun"):
-                return Failed(cannot_run(pod, str(told.get("message") or told["reason"])))
-            return Ended(container, int(told["exitCode"]))
+            if terminated.get("reason") in ("StartError", "ContainerCannotRun"):
+                return Failed(_cannot_run(pod, str(terminated.get("message") or terminated["reason"])))
+            return Ended(container, int(terminated["exitCode"]))
     detail = " ".join(part for part in (reason, message) if part) or "its containers report nothing"
     return Failed(Failure("BHS705", {"detail": detail}))
 
 
-def _repository(pod: Json) -> str:
-    return str((pod["metadata"].get("annotations") or {}).get("binder-repo", ""))
+def _evicted_or_deleted(pod: Json, status: Json) -> Failure:
+    reason = disruption(status)
+    return Failure("BHS702", {"node": node(pod), "detail": reason}) if reason else Failure("BHS703")
 
 
-def _taken_away(pod: Json, status: Json) -> Failure:
-    why = disruption(status)
-    return Failure("BHS702", {"node": node(pod), "detail": why}) if why else Failure("BHS703")
+def _cannot_run(pod: Json, detail: str) -> Failure:
+    return Failure("BHS204", {"image": pod["spec"]["containers"][0]["image"], "detail": detail})
 
 
-def _node_lost(snapshot: PodSnapshot, memory: Timers) -> bool:
-    runs = {name for name in CONTAINERS if "running" in container_state(snapshot.pod, name)}
-    # A pod with a container that has ended is not ready anyway: of one that builds, only its daemon can tell.
-    shown = snapshot.daemon if snapshot.has_daemons else snapshot.pod
-    if not (runs and shown and marked_unready_by_node_controller(shown.get("status") or {})):
-        memory.over("node")
+def _node_is_lost(snapshot: PodSnapshot, timers: Timers) -> bool:
+    running = any("running" in container_state(snapshot.pod, name) for name in CONTAINERS)
+    # A pod with an ended container is never ready. While the builder runs, only the daemon's pod shows a lost node.
+    shown = snapshot.daemon if snapshot.uses_docker_api_pods else snapshot.pod
+    if not (running and shown and marked_unready_by_node_controller(shown.get("status") or {})):
+        timers.stop("node")
         return False
-    return min(memory.seconds("node", snapshot.now), snapshot.silent_for) >= NODE_SECONDS
+    return min(timers.run("node", snapshot.now), snapshot.silent_for) >= NODE_LOST_SECONDS
 
 
-PULL_SECONDS = 120.0
-"""How long errors of a pull that may heal are borne."""
-PULL_TWICE_SECONDS = 40.0
-"""A second attempt has been made by then, also where no event says so: the kubelet waits 10 s after the first."""
-MISSING_SECONDS = 30.0
-"""How long something that is mounted may be missing; a Secret can be a moment late."""
-
-_NOT_THERE = re.compile(
-    r"not ?found|manifest unknown|unauthori[sz]ed|denied|forbidden|authentication required"
-    r"|no basic auth|insufficient_scope|(?:status|code):? 40[134]",
-    re.IGNORECASE,
-)
-_PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError")
-
-
-def unscheduled(snapshot: PodSnapshot, memory: Timers, status: Json) -> State:
-    """No node has been found for the pod yet."""
-    message = "the scheduler has not looked at it yet"
-    for condition in status.get("conditions") or []:
+def _unscheduled(snapshot: PodSnapshot, timers: Timers) -> State:
+    message = "the scheduler has not considered it yet"
+    for condition in (snapshot.pod.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("message"):
             message = str(condition["message"])
-    waited = memory.seconds("start", snapshot.now)
+    waited = timers.run("start", snapshot.now)
     if waited >= snapshot.start_seconds:
         return Failed(Failure("BHS301", {"seconds": int(waited), "detail": message}))
     return Waiting(f"Waiting for a node that takes the build pod: {message}")
 
 
-def on_node(snapshot: PodSnapshot, memory: Timers, status: Json) -> State:
+def _scheduled(snapshot: PodSnapshot, timers: Timers) -> State:
     """The pod has a node, and has not ended."""
     pod = snapshot.pod
     for kind in ("initContainerStatuses", "containerStatuses"):
-        for one in status.get(kind) or []:
+        for one in (pod.get("status") or {}).get(kind) or []:
             waiting = (one.get("state") or {}).get("waiting") or {}
-            broken = _held_up(snapshot, memory, str(waiting.get("reason") or ""), str(waiting.get("message") or ""))
-            if broken:
-                return broken
-    if started(pod, BUILD) and container_state(pod, FETCH).keys() <= {"terminated"}:
-        memory.over("pull")
-        return _with_daemon(snapshot, memory)
-    if started(pod, FETCH):
-        memory.over("pull")
-        memory.over("start")
-        memory.over("missing")
+            reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+            state = _pull_state(snapshot, timers, reason, message) or _create_state(snapshot, timers, reason, message)
+            if state:
+                return state
+    if container_started(pod, BUILD) and container_state(pod, FETCH).keys() <= {"terminated"}:
+        timers.stop("pull")
+        return _builder_started(snapshot, timers)
+    if container_started(pod, FETCH):
+        for condition in ("pull", "start", "missing"):
+            timers.stop(condition)
         return Running(FETCH)
-    return _creating(snapshot, memory)
+    return _starting(snapshot, timers)
 
 
-def _held_up(snapshot: PodSnapshot, memory: Timers, reason: str, message: str) -> State | None:
-    """What a container's reason for waiting means, if it is one that hinders."""
+def _pull_state(snapshot: PodSnapshot, timers: Timers, reason: str, message: str) -> State | None:
+    """State of a pod with a container that waits for `reason`; None unless that is about its image."""
     image = {"image": snapshot.pod["spec"]["containers"][0]["image"]}
-    detail = message or reason
     if reason == "InvalidImageName":
-        return Failed(Failure("BHS201", {**image, "detail": detail}))
-    if reason in _PULL_ERRORS:
-        seconds = memory.seconds("pull", snapshot.now)
-        told = last_pull_error(snapshot.events) or detail
-        if reason == "ErrImageNeverPull":
-            return Failed(Failure("BHS202", {**image, "detail": detail}))
-        if is_pulling(snapshot.events):
-            return Waiting(f"The build image is being pulled once more on node {node(snapshot.pod)}: {told}")
-        if _NOT_THERE.search(told) and (failed_pulls(snapshot.events) >= 2 or seconds >= PULL_TWICE_SECONDS):
-            return Failed(Failure("BHS202", {**image, "detail": told}))
-        if seconds >= PULL_SECONDS:
-            return Failed(Failure("BHS203", {**image, "seconds": int(seconds), "detail": told}))
-        return Waiting(f"The build image cannot be pulled yet, trying again: {told}")
+        return Failed(Failure("BHS201", {**image, "detail": message or reason}))
+    if reason == "ErrImageNeverPull":
+        return Failed(Failure("BHS202", {**image, "detail": message or reason}))
+    if reason not in _PULL_ERRORS:
+        return None
+    seconds = timers.run("pull", snapshot.now)
+    error = last_pull_error(snapshot.events) or message or reason
+    if is_pulling(snapshot.events):
+        return Waiting(f"Pulling the build image again on node {node(snapshot.pod)}: {error}")
+    if _NOT_FOUND.search(error) and (failed_pulls(snapshot.events) >= 2 or seconds >= SECOND_PULL_SECONDS):
+        return Failed(Failure("BHS202", {**image, "detail": error}))
+    if seconds >= PULL_SECONDS:
+        return Failed(Failure("BHS203", {**image, "seconds": int(seconds), "detail": error}))
+    return Waiting(f"The build image cannot be pulled yet, trying again: {error}")
+
+
+def _create_state(snapshot: PodSnapshot, timers: Timers, reason: str, message: str) -> State | None:
+    """State of a pod with a container that waits for `reason`; None unless the container cannot be created."""
+    detail = message or reason
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
-        seconds = memory.seconds("missing", snapshot.now)
-        if seconds >= MISSING_SECONDS:
+        if timers.run("missing", snapshot.now) >= MISSING_SECONDS:
             return Failed(Failure("BHS401", {"detail": detail}))
-        return Waiting(f"The build pod's container cannot be made yet: {detail}")
+        return Waiting(f"The build pod's container cannot be created yet: {detail}")
     if reason == "RunContainerError":
-        return Failed(cannot_run(snapshot.pod, detail))
+        return Failed(_cannot_run(snapshot.pod, detail))
     return None
 
 
-def _creating(snapshot: PodSnapshot, memory: Timers) -> State:
-    """Scheduled, and no container has started: volumes are mounted, images pulled."""
+def _starting(snapshot: PodSnapshot, timers: Timers) -> State:
+    """The pod has a node, which mounts volumes and pulls images; no container has started."""
     pod = snapshot.pod
-    last = max(snapshot.events, key=when, default=None)
+    last = max(snapshot.events, key=last_seen, default=None)
     if last and last.get("reason") in ("FailedMount", "FailedAttachVolume"):
         message = str(last.get("message"))
-        if "hostPath type check failed" in message:  # no daemon has made its socket yet
-            return _no_daemon(snapshot, memory, message)
-        if memory.seconds("missing", snapshot.now) >= MISSING_SECONDS:
+        if "hostPath type check failed" in message:  # the daemon has not created its socket yet
+            return _waiting_for_daemon(snapshot, timers, message)
+        if timers.run("missing", snapshot.now) >= MISSING_SECONDS:
             return Failed(Failure("BHS401", {"detail": message}))
-        return Waiting(f"Waiting for what the build pod mounts: {message}")
+        return Waiting(f"Waiting for a volume of the build pod: {message}")
     if is_pulling(snapshot.events):
-        memory.over("start")
-        return Waiting(f"The build image is being pulled on node {node(pod)}.")
-    waited = memory.seconds("start", snapshot.now)
+        timers.stop("start")
+        return Waiting(f"Pulling the build image on node {node(pod)}.")
+    waited = timers.run("start", snapshot.now)
     detail = str(last.get("message")) if last else f"node {node(pod)} has not begun"
     if waited >= snapshot.start_seconds:
         return Failed(Failure("BHS303", {"seconds": int(waited), "detail": detail}))
-    return Waiting(f"The build pod starts on node {node(pod)}.")
+    return Waiting(f"Starting the build pod on node {node(pod)}.")
 
 
-def _with_daemon(snapshot: PodSnapshot, memory: Timers) -> State:
-    """The builder runs; before its first word it may still wait for its daemon."""
-    if snapshot.build_has_spoken or not snapshot.has_daemons or (snapshot.daemon and ready(snapshot.daemon)):
-        memory.over("start")
+def _builder_started(snapshot: PodSnapshot, timers: Timers) -> State:
+    """`builder` runs. Until it logs something, it may wait for its daemon."""
+    if snapshot.builder_has_logged or not snapshot.uses_docker_api_pods:
+        ready = True
+    else:
+        ready = bool(snapshot.daemon and is_ready(snapshot.daemon))
+    if ready:
+        timers.stop("start")
         return Running(BUILD)
-    where = f"the docker-api pod on node {node(snapshot.pod)} is not ready"
     if snapshot.daemon is None:
-        where = f"there is no docker-api pod on node {node(snapshot.pod)}"
-    return _no_daemon(snapshot, memory, where)
+        return _waiting_for_daemon(snapshot, timers, f"there is no docker-api pod on node {node(snapshot.pod)}")
+    return _waiting_for_daemon(snapshot, timers, f"the docker-api pod on node {node(snapshot.pod)} is not ready")
 
 
-def _no_daemon(snapshot: PodSnapshot, memory: Timers, detail: str) -> State:
-    waited = memory.seconds("start", snapshot.now)
+def _waiting_for_daemon(snapshot: PodSnapshot, timers: Timers, detail: str) -> State:
+    waited = timers.run("start", snapshot.now)
     if waited >= snapshot.start_seconds:
         return Failed(Failure("BHS302", {"seconds": int(waited), "detail": detail}))
     return Waiting(f"Waiting for the daemon: {detail}.")
-
-
-def cannot_run(pod: Json, detail: str) -> Failure:
-    """The build image is there, and its command cannot be started."""
-    return Failure("BHS204", {"image": pod["spec"]["containers"][0]["image"], "detail": detail})

@@ -1,9 +1,8 @@
-"""The request in whose handler BinderHub makes an executor, which is not told of it.
+"""The request in whose handler BinderHub creates an executor: who sent it, and when its client disconnects.
 
-All that looks into BinderHub's handler is here. Delete it once BinderHub hands the request on.
-
-
-Who sent a request, and when that client hangs up. BinderHub tells an executor neither; see bhs_request.py."""
+BinderHub tells an executor neither, so this module looks into BinderHub's handler, and is the only one that does.
+Delete it once BinderHub passes the request to the executor.
+"""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from binderhub_service.build_queue import requester_key
 
 
 def current_handler() -> RequestHandler | None:
-    """The handler among the callers: binderhub/builder.py makes the executor in `BuildHandler.get`."""
+    """The handler among the callers: binderhub/builder.py creates the executor in `BuildHandler.get`."""
     frame: FrameType | None = sys._getframe(1)
     while frame:
         handler = frame.f_locals.get("self")
@@ -28,9 +27,9 @@ def current_handler() -> RequestHandler | None:
 
 
 def add_digest(handler: Any, digest: str) -> None:  # noqa: ANN401 - BinderHub's BuildHandler
-    """Have the event that names the image carry its digest too.
+    """Add the digest to the event that names the image.
 
-    `BuildHandler.get` makes that event of its own, with `phase`, `message` and `imageName`, and passes it to `emit`.
+    `BuildHandler.get` creates that event, with `phase`, `message` and `imageName`, and passes it to `emit`.
     """
     if handler is None:
         return
@@ -46,23 +45,17 @@ def add_digest(handler: Any, digest: str) -> None:  # noqa: ANN401 - BinderHub's
 
 @dataclass(frozen=True)
 class Requester:
-    """Who sent one request."""
+    """Who sent a request."""
 
     name: str = ""
     """The user's name; empty without authentication."""
     key: str = ""
-    """What turns are counted by."""
+    """What the queue of builds counts turns by."""
 
 
-def find_requester(handler: RequestHandler, on_disconnect: Callable[[], None]) -> Requester:
-    """The sender of the handler's request; `hung_up` is called when the client hangs up."""
-    _call_when_closed(handler, on_disconnect)
-    return requester(handler)
-
-
-def requester(handler: RequestHandler) -> Requester:
-    """The sender of the handler's request."""
-    # The address that BinderHub's own rate limit counts by, too.
+def requester_of(handler: RequestHandler) -> Requester:
+    """Who sent the handler's request."""
+    # BinderHub's rate limit counts by this address as well.
     address = str(handler.request.remote_ip)
     if not handler.settings.get("auth_enabled"):
         return Requester("", requester_key("", address))
@@ -71,14 +64,14 @@ def requester(handler: RequestHandler) -> Requester:
     return Requester(str(name), requester_key(f"{kind} {name}" if name else "", address))
 
 
-def _call_when_closed(handler: RequestHandler, on_disconnect: Callable[[], None]) -> None:
-    """Take tornado's call of `on_connection_close`, which BinderHub's handler does not use.
+def call_when_closed(handler: RequestHandler, on_disconnect: Callable[[], None]) -> None:
+    """Call `on_disconnect` when the client disconnects. The handler itself notices that only when it writes.
 
-    The handler itself notices only when it writes. Superfluous once BuildHandler overrides on_connection_close.
+    Delete this once BuildHandler overrides tornado's on_connection_close.
     """
 
     def closed() -> None:
         on_disconnect()
         handler.on_connection_close()
 
-    handler.request.connection.set_close_callback(closed)  # tornado drops it when the request is over
+    handler.request.connection.set_close_callback(closed)  # tornado removes it when the request has ended

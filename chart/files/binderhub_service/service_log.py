@@ -8,8 +8,8 @@ from typing import Any
 log = logging.getLogger("tornado.application")
 
 
-def told(what: str, **particulars: object) -> None:
-    """Log one line, `audit ` and then JSON."""
+def log_audit_event(what: str, **particulars: object) -> None:
+    """Log one line for a request or a build: `audit ` and then JSON."""
     log.info("audit %s", json.dumps({"what": what, **particulars}, default=str))
 
 

@@ -1,34 +1,36 @@
-"""The events of one build, in order, for any number of viewers, each with a place of its own. Used on the main loop.
-
-What a build tells, and who listens. Used on the main loop."""
+"""The events of one build, and the requests that follow them. Everything here runs on the main loop."""
 
 import asyncio
 import json
 from collections import deque
-from typing import Any
 
-BUFFER_BYTES = 16 << 20
-"""More than the kubelet keeps of a log (10 MiB). What a slow viewer has not read by then is lost to it."""
+from binderhub_service import Json
+
+BUFFER_CHARACTERS = 16 << 20
+"""More than the kubelet keeps of a log (10 MiB). A client that is slower than that loses the oldest events."""
 
 
 class EventBuffer:
-    """Numbered texts; the oldest go when there are too many bytes."""
+    """Numbered texts, of which the oldest are dropped when the buffer is full.
 
-    def __init__(self, limit: int = BUFFER_BYTES) -> None:
-        """Keep at most `limit` characters, and always the newest text."""
+    Each reader keeps its own position, so any number of readers can share one buffer.
+    """
+
+    def __init__(self, limit: int = BUFFER_CHARACTERS) -> None:
+        """Keep at most `limit` characters, but always the newest text."""
         self._texts: deque[str] = deque()
         self._limit = limit
         self._size = 0
         self.first = 0
-        """Number of the oldest that is kept."""
+        """Number of the oldest text in the buffer."""
 
     @property
     def end(self) -> int:
-        """Number that the next one gets."""
+        """Number that the next text gets."""
         return self.first + len(self._texts)
 
     def add(self, text: str) -> None:
-        """Append one."""
+        """Append a text."""
         self._texts.append(text)
         self._size += len(text)
         while self._size > self._limit and len(self._texts) > 1:
@@ -36,51 +38,52 @@ class EventBuffer:
             self.first += 1
 
     def get(self, number: int) -> str:
-        """The text of that number. Raises IndexError when it is gone or not there yet."""
+        """The text with that number. Raises IndexError if it was dropped or does not exist yet."""
         if number < self.first:
             raise IndexError(number)
         return self._texts[number - self.first]
 
 
 class Subscribers:
-    """All viewers of one build."""
+    """All requests that follow one build."""
 
-    def __init__(self, woken: asyncio.Event) -> None:
-        """`woken` is set when a viewer comes: the build may have had nobody to read its log for."""
+    def __init__(self) -> None:
+        """A build without subscribers."""
         self.buffer = EventBuffer()
         self.changed: set[asyncio.Event] = set()
-        """One for each viewer, set when there is more on the tape or the build is over."""
-        self._woken = woken
-        self._told = ""
+        """One event for each subscriber, set when the buffer has more, or when the build is done."""
+        self.wake = asyncio.Event()
+        """Wakes the build: set when a subscriber comes, and by the build after each change in the cluster."""
+        self._last_wait = ""
 
-    def join(self) -> asyncio.Event:
-        """A viewer more. Its event is set now and after every change; `leave` with it."""
+    def subscribe(self) -> asyncio.Event:
+        """Add a subscriber. Its event is set now and after every change; `unsubscribe` takes it back."""
         changed = asyncio.Event()
         changed.set()
         self.changed.add(changed)
-        self._woken.set()
+        self.wake.set()
         return changed
 
-    def leave(self, changed: asyncio.Event) -> None:
-        """A viewer less."""
+    def unsubscribe(self, changed: asyncio.Event) -> None:
+        """Remove a subscriber."""
         self.changed.discard(changed)
 
-    def waiting(self, reason: str) -> None:
-        """Tell what is waited for, unless that was the last thing told."""
-        if reason != self._told:
-            self._told = reason
-            self.tell({"phase": "waiting", "message": f"{reason}\n"})
+    def publish_wait(self, reason: str) -> None:
+        """Say what the build waits for, unless the previous event said the same."""
+        if reason != self._last_wait:
+            self._last_wait = reason
+            self.publish({"phase": "waiting", "message": f"{reason}\n"})
 
-    def goes_on(self) -> None:
-        """Nothing is waited for now: the next reason is told even if it is the last one again."""
-        self._told = ""
+    def end_wait(self) -> None:
+        """The build waits for nothing now. The next reason is published even if it equals the previous one."""
+        self._last_wait = ""
 
-    def tell(self, event: dict[str, Any]) -> None:
-        """Put an event on the tape."""
+    def publish(self, event: Json) -> None:
+        """Add an event to the buffer."""
         self.buffer.add(json.dumps(event))
         self.notify()
 
     def notify(self) -> None:
-        """Have all viewers look."""
+        """Wake all subscribers."""
         for changed in self.changed:
             changed.set()

@@ -1,10 +1,10 @@
-"""What the containers of a build pod run: the programs beside this file, and the line that each ends with.
+"""The programs that the containers of a build pod run, and the report that each program ends its log with.
 
-They run at the same time, and each waits for the one before it. One after the other, as init containers, a build would
-take seconds more: the kubelet looks once a second whether a container has ended, and then makes the next one.
+The containers run at the same time, and each waits for the one before it. As init containers, one after the other, they
+would make a build seconds slower: the kubelet checks once a second whether a container has ended, then starts the next.
 
-A program's last line is a report. It carries a word that is in the pod alone, one for each container, so that no other
-text in the log is taken for a report. Its reader need not wait until the kubelet shows that the container has ended.
+A report carries a word that is in this pod alone, one for each container, so that no other text in the log can pass for
+a report. Whoever reads it need not wait until the kubelet shows that the container has ended.
 """
 
 import hashlib
@@ -15,12 +15,11 @@ from pathlib import Path
 from binderhub_service import Json
 
 FETCH, BUILD, PUSH = "fetch", "builder", "push"
-"""The containers. `builder` has BinderHub's name."""
+"""Names of the containers. `builder` is BinderHub's name."""
 CONTAINERS = (FETCH, BUILD, PUSH)
 FETCHED = "fetched"
-"""What `fetch` tells `builder` has a word too: some content providers let a host name the files that it sends."""
+"""`fetch` tells `builder` with a word of its own that it is done: some content providers let hosts name the files."""
 _FILES = {FETCH: "fetch.py", BUILD: "build.py", PUSH: "push.py"}
-_CREDENTIAL_HELPER = "credential_helper.py"
 
 
 @cache
@@ -29,30 +28,30 @@ def _text(file: str) -> str:
 
 
 def command(container: str) -> list[str]:
-    """The command of a container, without its arguments.
+    """Command of a container, without arguments.
 
-    With -I, Python imports from its own installation alone: not from the working directory, which becomes the
-    repository, and not from where variables point.
+    With -I, Python imports only from its own installation: not from the working directory, which becomes the
+    repository, and not from where environment variables point.
     """
     return ["python3", "-I", "-c", _text(_FILES[container])]
 
 
 def credential_helper() -> str:
-    """The text of the program that docker asks for logins."""
-    return _text(_CREDENTIAL_HELPER)
+    """Source of the program that docker asks for logins."""
+    return _text("credential_helper.py")
 
 
-def word(secret: str, container: str) -> str:
-    """The word of a container's report. From one, nobody can tell another."""
+def report_word(secret: str, container: str) -> str:
+    """Word of a container's report. The word of one container does not reveal that of another."""
     return hashlib.sha256(f"{secret} {container}".encode()).hexdigest()[:32]
 
 
-def read_report(line: str, expected: str) -> Json | None:
-    """What a line reports, if it is a report with the expected word."""
-    if expected not in line:
+def read_report(line: str, word: str) -> Json | None:
+    """The report in a line of a log, if it carries this word."""
+    if word not in line:
         return None
     try:
-        told = json.loads(line)
+        report = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) and told.get("binderhub-service") == expected else None
+    return report if isinstance(report, dict) and report.get("binderhub-service") == word else None

@@ -168,7 +168,7 @@ def main(settings: dict[str, Any], arguments: list[str]) -> int:
     gc.enable()
     if not wait_for_repository(source.parent, settings["fetched"]):
         return 1
-    if not wait_for_daemon(settings["socket"], settings["patience"]):
+    if not wait_for_daemon(settings["socket"], settings["timeout"]):
         return NO_DAEMON
     hold(Path(settings["socket"]).parent)
     try:

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
-from binderhub_service.request import current_handler, requester
+from binderhub_service.request import current_handler, requester_of
 
 LOOKUPS_PER_REQUESTER = 4
 """How many look-ups a requester may have at a time. Each holds a process or a connection of BinderHub."""
@@ -25,7 +25,7 @@ _places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 async def lookup_place() -> AsyncIterator[None]:
     """One of the places that the sender of the current request has. Raises RuntimeError where none gets free."""
     handler = current_handler()
-    key = requester(handler).key if handler else ""
+    key = requester_of(handler).key if handler else ""
     place = _places.get(key)
     if place is None:
         place = _places[key] = asyncio.Semaphore(LOOKUPS_PER_REQUESTER)
