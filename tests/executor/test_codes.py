@@ -10,7 +10,10 @@ from machine.paths import CHART, CLONE
 @pytest.mark.parametrize("code", FAILURES)
 def test_each_code_has_its_section(code: str) -> None:
     text = (CLONE / DOCS).read_text()
-    assert f"\n({code.lower()})=\n### {code}: {FAILURES[code].title}\n" in text
+    _, heading, after = text.partition(f"\n({code.lower()})=\n### {code}: {FAILURES[code].title}\n")
+    assert heading
+    section = " ".join(after.partition("\n### ")[0].split())
+    assert f"**Next:** {FAILURES[code].next_step}" in section
 
 
 def test_no_section_is_of_no_code() -> None:

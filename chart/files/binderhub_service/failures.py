@@ -1,6 +1,6 @@
-"""What can go wrong: for each code a title, what happened, and what to do next.
+"""The catalogue of failures: for each code a title, what happened, and what to do next.
 
-Codes are stable: people search for them, and docs/how-to/troubleshoot.md has a section for each.
+Codes are stable, because people search for them. docs/how-to/troubleshoot.md has a section for each.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ DOCS = "docs/how-to/troubleshoot.md"
 
 @dataclass(frozen=True)
 class FailureKind:
-    """One code. `what` and `next_step` are templates, filled with the particulars of a failure."""
+    """What a code stands for. `what` and `next_step` are templates for the particulars of a failure."""
 
     title: str
     what: str
@@ -29,50 +29,50 @@ FAILURES = {
     "BHS101": FailureKind(
         "A step of the build failed",
         "The build failed{step}: {detail}",
-        "Mend that step in the repository; the lines above say what it printed.",
+        "Fix the failing step in the repository. The lines above show its output.",
     ),
     "BHS102": FailureKind(
         "A step of the build was killed",
-        "The build failed{step}: the step was killed (exit code 137), most likely for want of memory on node {node}.",
-        "Let the step take less memory, or give the docker-api pods more (dockerApi.resources).",
+        "The build failed{step}: the step was killed (exit code 137), most likely for lack of memory on node {node}.",
+        "Make the step use less memory, or give the docker-api pods more: dockerApi.resources.limits.memory.",
     ),
     "BHS103": FailureKind(
         "The repository could not be fetched",
         "The repository {repo} could not be fetched: {detail}",
-        "See the lines above; try `git clone` of the same URL.",
+        "Read the lines above, and try `git clone` with the same URL.",
     ),
     "BHS104": FailureKind(
         "The repository is private or does not exist",
-        "The repository {repo} does not exist, or its host wants a login that this service does not have: {detail}",
-        "Check the URL; for a private repository, ask the administrator to give the service a token for its host.",
+        "The repository {repo} does not exist, or requires a login that this service does not have: {detail}",
+        "Check the URL. For a private repository, ask the administrator to configure Git credentials for its host.",
     ),
     "BHS105": FailureKind(
         "The repository's host cannot be reached",
         "The host of {repo} could not be reached from the build pod: {detail}",
-        "Ask again in a minute; if it stays, check the host's name and the cluster's way to it (policies, DNS, proxy).",
+        "Try again in a minute. If it fails again, check the host name, DNS, network policies and proxies.",
         retryable=True,
     ),
     "BHS106": FailureKind(
         "The repository has no such ref",
         "The repository {repo} has no ref {ref}: {detail}",
-        "Ask for a branch, tag or commit that was pushed there.",
+        "Request a branch, tag or commit that exists there.",
     ),
     "BHS107": FailureKind(
         "The certificate of the repository's host is not trusted",
         "The certificate of the host of {repo} is not trusted: {detail}",
-        "Give the certificate of the authority that signed it in certificateAuthorities; one that has expired, or is"
-        " for another name, has to be replaced on the host.",
+        "Add the certificate of the authority that signed it to certificateAuthorities. A certificate that has"
+        " expired, or is for another name, must be replaced on the host.",
     ),
     "BHS108": FailureKind(
         "A symbolic link leaves the repository",
-        "The repository {repo} has a symbolic link, {detail}, that leads out of the repository where repo2docker reads"
-        " configuration.",
-        "Replace the link with the file itself, or with a link to a file of the repository.",
+        "The repository {repo} has a symbolic link, {detail}, that points outside the repository, in a folder where"
+        " repo2docker reads configuration.",
+        "Replace the link with the file itself, or with a link to a file in the repository.",
     ),
     "BHS109": FailureKind(
         "The repository is too large",
         "The repository {repo} is larger than this service allows: {detail}.",
-        "Take large files out of the repository and its history, or ask the administrator to raise"
+        "Remove large files from the repository and its history, or ask the administrator to raise"
         " buildPods.repositorySizeLimit.",
     ),
     # The build image
@@ -82,191 +82,191 @@ FAILURES = {
         "Correct config.KubernetesBuildExecutor.build_image.",
     ),
     "BHS202": FailureKind(
-        "The build image is not there, or not for us",
-        "The build image {image} was not found, or its registry refuses it: {detail}",
-        "Check config.KubernetesBuildExecutor.build_image, and buildPods.imagePullSecrets for a private one.",
+        "The build image was not found, or access was denied",
+        "The build image {image} was not found, or its registry denied access: {detail}",
+        "Check config.KubernetesBuildExecutor.build_image and, for a private image, buildPods.imagePullSecrets.",
     ),
     "BHS203": FailureKind(
         "The build image cannot be pulled",
         "The build image {image} could not be pulled for {seconds} s: {detail}",
-        "Check that the nodes reach the image's registry; then ask again.",
+        "Check that the nodes can reach the image's registry, then try again.",
         retryable=True,
     ),
     "BHS204": FailureKind(
         "The build image cannot run",
-        "The build image {image} was pulled but its command cannot start: {detail}",
-        "Set config.KubernetesBuildExecutor.build_image to an image that has repo2docker and python3.",
+        "The build image {image} was pulled, but its command cannot start: {detail}",
+        "Set config.KubernetesBuildExecutor.build_image to an image with repo2docker and python3.",
     ),
     # Starting
     "BHS301": FailureKind(
-        "No node takes the build pod",
-        "No node took the build pod for {seconds} s: {detail}",
+        "The build pod cannot be scheduled",
+        "The build pod could not be scheduled for {seconds} s: {detail}",
         "Add a node, or change buildPods.resources, builders.nodeSelector or buildPods.tolerations so that one fits.",
         retryable=True,
     ),
     "BHS302": FailureKind(
         "No docker-api pod is ready",
-        "There was no docker-api pod that is ready for {seconds} s: {detail}",
-        "See `kubectl describe pods` and the log of the docker-api pods.",
+        "No docker-api pod was ready for {seconds} s: {detail}",
+        "Run `kubectl describe pods` and read the logs of the docker-api pods.",
         retryable=True,
     ),
     "BHS303": FailureKind(
         "The build pod did not start",
         "The build pod did not start within {seconds} s: {detail}",
-        "See `kubectl describe pod` of a build; ask again when what it says is mended.",
+        "Run `kubectl describe pod` for a build pod, fix what it shows, then try again.",
         retryable=True,
     ),
     "BHS304": FailureKind(
         "The cluster refuses the build pod",
-        "Kubernetes refuses the build pod: {detail}",
-        "Change the values that this names (buildPods, config.KubernetesBuildExecutor), or the policy that refuses.",
+        "Kubernetes refused the build pod: {detail}",
+        "Change the values that the message names (buildPods, config.KubernetesBuildExecutor), or the policy.",
     ),
     "BHS305": FailureKind(
-        "A quota is used up",
-        "The namespace's quota had no room for the build pod for {seconds} s: {detail}",
-        "Raise the quota, lower buildPods.resources, or ask again when other pods have ended.",
+        "A resource quota is exhausted",
+        "The namespace's resource quota left no room for the build pod for {seconds} s: {detail}",
+        "Raise the quota, lower buildPods.resources, or try again when other pods have ended.",
         retryable=True,
     ),
     # What the pod needs
     "BHS401": FailureKind(
         "A Secret, ConfigMap or volume is missing",
-        "The build pod cannot start, because something it mounts is not there: {detail}",
-        "Create what is missing in the namespace of the build pods, or correct its name in the values.",
+        "The build pod cannot start because something that it mounts is missing: {detail}",
+        "Create it in the namespace of the build pods, or correct its name in the values.",
     ),
     # The daemon and the node
     "BHS501": FailureKind(
         "The daemon was lost during the build",
         "The docker-api pod on node {node} ended during the build: {detail}",
-        "Ask again; if it comes back, see why that pod ended with `kubectl describe pods` and its log.",
+        "Try again. If it happens again, find out why that pod ended with `kubectl describe pods` and its log.",
         retryable=True,
     ),
     "BHS502": FailureKind(
         "The daemon ran out of memory",
-        "The docker-api pod on node {node} was killed because it took more memory than its limit.",
-        "Raise dockerApi.resources.limits.memory or remove it, or let the build take less; then ask again.",
+        "The docker-api pod on node {node} was killed because it exceeded its memory limit.",
+        "Raise or remove dockerApi.resources.limits.memory, or make the build use less memory. Then try again.",
         retryable=True,
     ),
     "BHS503": FailureKind(
         "The node was lost",
-        "Node {node}, which ran the build, does not answer any more.",
-        "Ask again: the next build takes another node. See `kubectl describe node`.",
+        "Node {node}, which ran the build, no longer answers.",
+        "Try again: the next build runs on another node. Run `kubectl describe node` to see why it was lost.",
         retryable=True,
         node_lost=True,
     ),
     "BHS504": FailureKind(
         "The daemon's disk is full",
         "The disk of the daemon on node {node} is full: {detail}",
-        "Free space there (`docker system prune` in its docker-api pod), or give dockerApi.storage more.",
+        "Free space there with `docker system prune` in its docker-api pod, or give dockerApi.storage more.",
     ),
     # The push
     "BHS601": FailureKind(
         "The registry refuses the login",
         "The image was built, but the registry refuses the push of {name}: {detail}",
-        "Check buildPodsRegistryCredentials, and that the account may push to this name.",
+        "Check the login in registry (or buildPodsRegistryCredentials), and that its account may push to this name.",
     ),
     "BHS602": FailureKind(
-        "The registry finds the image too large",
-        "The image was built, but the registry, or a proxy before it, finds a layer of {name} too large: {detail}",
-        "Raise the limit of request bodies there, or make the layers smaller.",
+        "The registry refuses a layer because of its size",
+        "The image was built, but the registry, or a proxy in front of it, refuses layers of this size for {name}: {detail}",
+        "Raise the limit for request bodies there, or make the layers smaller.",
     ),
     "BHS603": FailureKind(
-        "The registry limits the rate",
-        "The image was built, but the registry says that there were too many requests: {detail}",
-        "Ask again later; the layers that are there are not pushed again.",
+        "The registry limits the request rate",
+        "The image was built, but the registry answered that there were too many requests: {detail}",
+        "Try again later. Layers that are in the registry are not pushed again.",
         retryable=True,
     ),
     "BHS604": FailureKind(
         "The registry cannot be reached",
         "The image was built, but the registry of {name} could not be reached: {detail}",
-        "Check the registry's name in config.BinderHub.image_prefix and the way to it from the docker-api pods.",
+        "Check the registry's name in config.BinderHub.image_prefix, and that the docker-api pods can reach it.",
         retryable=True,
     ),
     "BHS605": FailureKind(
         "The registry's certificate is not trusted",
         "The image was built, but the daemon does not trust the certificate of the registry of {name}: {detail}",
-        "Give docker-api the authority's certificate at /etc/docker/certs.d/<host>/ca.crt (dockerApi.extraFiles).",
+        "Set registry.certificateAuthority to the certificate of the authority that signed it.",
     ),
     "BHS606": FailureKind(
         "The push failed",
         "The image was built, but its push to {name} failed. The last lines were:\n{detail}",
-        "See what they say; ask again when it is mended.",
+        "Fix what they show, then try again.",
     ),
     "BHS607": FailureKind(
         "The registry failed twice",
-        "The image was built, but the registry of {name} failed, and did so again: {detail}",
-        "See the registry's own log; ask again when it is well.",
+        "The image was built, but the registry of {name} failed twice: {detail}",
+        "Read the registry's log, and try again when it works.",
         retryable=True,
         tried_again=True,
     ),
     "BHS608": FailureKind(
         "The registry does not hold the image",
         "The image was built and pushed, but the registry does not hold it as {name}: {detail}.",
-        "Ask again; if it stays, see the registry's own log and its rules for tags.",
+        "Try again. If it fails again, check the registry's log and its rules for tags.",
         retryable=True,
     ),
     "BHS609": FailureKind(
         "The registry could not confirm the image",
         "The image was built and pushed, but the registry could not confirm that it holds {name}: {detail}",
-        "Check that BinderHub reaches the registry with a login that may read: registry, or config.DockerRegistry.",
+        "Check that BinderHub can reach the registry, with a login that may pull: registry, or config.DockerRegistry.",
         retryable=True,
     ),
     # The build pod
     "BHS701": FailureKind(
         "The build pod ran out of memory",
-        "The build pod took more memory than its limit and was killed.",
-        "Raise buildPods.resources.limits.memory: it bounds repo2docker, not the steps of the build.",
+        "The build pod was killed because it exceeded its memory limit.",
+        "Raise buildPods.resources.limits.memory. It limits repo2docker, not the steps of the build.",
     ),
     "BHS702": FailureKind(
         "The build pod was evicted",
         "The build pod was evicted from node {node}: {detail}",
-        "Ask again; give build pods a higher buildPods.priorityClassName, or the node more room, if it happens often.",
+        "Try again. If it happens often, set buildPods.priorityClassName to a higher class, or add nodes.",
         retryable=True,
     ),
     "BHS703": FailureKind(
         "The build pod was deleted",
-        "Somebody deleted the build pod while it ran.",
-        "Ask again.",
+        "The build pod was deleted while it ran.",
+        "Try again.",
         retryable=True,
     ),
     "BHS704": FailureKind(
         "The build took too long",
-        "The build took longer than {seconds} s and was ended.",
-        "Make the build shorter, or raise buildPods.deadlineSeconds.",
+        "The build was stopped because it took longer than {seconds} s.",
+        "Make the build faster, or raise buildPods.deadlineSeconds.",
     ),
     "BHS705": FailureKind(
-        "The build pod failed without a word",
-        "The build pod ended without saying why: {detail}",
-        "See the lines above and the events of the namespace; ask again.",
+        "The build pod failed without a reason",
+        "The build pod ended, and nothing shows why: {detail}",
+        "Read the lines above and the namespace's events, then try again.",
         retryable=True,
     ),
     "BHS706": FailureKind(
         "The build pod ended without its report",
-        "The build pod ended well, but the end of its log, which says what was pushed, could not be read.",
-        "Ask again: an image that was pushed is found in the registry.",
+        "The build pod succeeded, but the end of its log, which says what was pushed, could not be read.",
+        "Try again: an image that was pushed is found in the registry.",
         retryable=True,
     ),
     # This service
     "BHS801": FailureKind(
-        "This service lacks a right",
-        "BinderHub's service account may not do what a build needs: {detail}",
-        "Let the chart make its Role (rbac.create), or give the account the rights that the chart's Role names.",
+        "This service lacks a permission",
+        "BinderHub's service account lacks a permission that builds need: {detail}",
+        "Let the chart create its Role (rbac.create), or give the account the permissions in the chart's Role.",
     ),
     "BHS802": FailureKind(
         "Kubernetes does not answer",
         "The Kubernetes API did not answer for {seconds} s: {detail}",
-        "Ask again when the cluster is well; a build that ran may go on meanwhile.",
+        "Try again when it answers. A build that was running may continue meanwhile.",
         retryable=True,
     ),
     "BHS803": FailureKind(
         "An error in this service",
-        "This service made an error: {detail}",
-        "Ask again, and report it with the log of the BinderHub pod.",
+        "This service failed because of an error of its own: {detail}",
+        "Try again, and report the error with the log of the BinderHub pod.",
         retryable=True,
     ),
     "BHS804": FailureKind(
         "Too many of your builds are waiting",
-        "As many of your builds are waiting to begin as one user, or one address, may have: {count}.",
-        "Ask again when one of them has begun; an administrator can change buildPods.maxWaitingPerRequester.",
+        "{count} of your builds are waiting, which is the limit for one user or address.",
+        "Try again when one of them has begun. An administrator can change buildPods.maxWaitingPerRequester.",
         retryable=True,
     ),
 }
@@ -274,7 +274,7 @@ FAILURES = {
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure of one build: a code with its particulars."""
+    """The failure of a build: a code and its particulars."""
 
     code: str
     particulars: dict[str, Any] = field(default_factory=dict)
@@ -290,7 +290,7 @@ class Failure:
         return self.kind.what.format_map(_Particulars(self.particulars)).strip()
 
     def event(self) -> dict[str, Any]:
-        """The one `failed` event of a stream; `message` is for people, the rest for programs."""
+        """The `failed` event that ends a stream. `message` is for people, the other fields are for programs."""
         message = f"{self.code}: {self.what}\n{self.kind.next_step}\n"
         return {
             "phase": "failed",
