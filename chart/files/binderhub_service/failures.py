@@ -166,7 +166,7 @@ FAILURES = {
     ),
     "BHS602": FailureKind(
         "The registry refuses a layer because of its size",
-        "The image was built, but the registry, or a proxy in front of it, refuses layers of this size for {name}: {detail}",
+        "The image was built, but the registry, or a proxy in front of it, refuses a layer of {name}: {detail}",
         "Raise the limit for request bodies there, or make the layers smaller.",
     ),
     "BHS603": FailureKind(
