@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent / "scripts")]
 
-from pages.markdown import EXTENSIONS  # noqa: E402 - the path is set above
+from documentation.markdown import EXTENSIONS  # noqa: E402 - the path is set above
 
 project = "binderhub-service"
 author = "the binderhub-service contributors"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from commands.test import OPTIONS
-from firstimage import target
-from firstimage.target import Target
-from lab import cluster as lab
-from lab.wheel import check_wheel
+from demonstration import target
+from demonstration.target import Target
+from local_cluster import cluster as lab
+from local_cluster.binderhub_wheel import check_wheel
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from benchmarking import result
+from benchmarking.result import Result
+from benchmarking.tables import Line, Table, tables, verdict
 from docutils import nodes
-from measure import result
-from measure.result import Result
-from measure.table import Line, Table, tables, verdict
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata

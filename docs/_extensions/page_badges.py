@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from documentation import record, status
+from documentation.blocks import Kind, Page
+from documentation.outcome import Outcome
+from documentation.page_files import pages_in
+from documentation.record import Record, State
 from docutils import nodes
-from pages import record, status
-from pages.blocks import Kind, Page
-from pages.outcome import Outcome
-from pages.record import Record, State
-from pages.tree import pages_in
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from documentation import placeholders
+from documentation.blocks import Block, Kind, Page, tolerant_forms
+from documentation.expected_output import FORMS
+from documentation.page_files import complaints, pages_in
+from documentation.placeholders import Placeholder
 from docutils import nodes
-from pages import placeholders
-from pages.blocks import Block, Kind, Page, tolerant_forms
-from pages.expected import FORMS
-from pages.placeholders import Placeholder
-from pages.tree import complaints, pages_in
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective

@@ -6,13 +6,13 @@ The anchor is the value's path, `values.html#dockerApi.image.tag`, and {value}`d
 import json
 
 import yaml
+from chart_values.descriptions import MISSING, Value, of_chart
+from common.paths import CHART
 from docutils import nodes
 from docutils.statemachine import StringList
-from machine.paths import CHART
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
-from values.described import MISSING, Value, of_chart
 
 LONGEST_LINE = 70
 

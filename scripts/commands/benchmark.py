@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from machine.paths import CLONE
-from machine.problem import Problem
-from machine.say import say
+from common.errors import UserError
+from common.paths import CLONE
+from common.progress import say
 
 from commands import demo
 
@@ -44,11 +44,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise Problem where options contradict each other, or the machine or the wheel will not do."""
+    """Raise UserError where options contradict each other, or the machine or the wheel will not do."""
     if options.pairs < 1:
-        raise Problem(f"--pairs is {options.pairs}.", "Name a number from 1.")
+        raise UserError(f"--pairs is {options.pairs}.", "Name a number from 1.")
     if options.write and options.only:
-        raise Problem("--write is for a whole run, and --only measures a part.", "Leave one of the two out.")
+        raise UserError("--write is for a whole run, and --only measures a part.", "Leave one of the two out.")
     if not options.show:
         demo.check(options)
 
@@ -60,9 +60,9 @@ def packages(options: argparse.Namespace) -> tuple[str, ...]:
 
 def main(options: argparse.Namespace) -> int:
     """Measure, show, and write down."""
-    from firstimage import target
-    from lab import cluster
-    from measure import result, run
+    from benchmarking import result, run
+    from demonstration import target
+    from local_cluster import cluster
 
     if options.show:
         run.show(result.load(options.show))

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from machine.problem import Problem
-from machine.say import say
+from common.errors import UserError
+from common.progress import say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,25 +44,25 @@ def add_place(options: argparse.ArgumentParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise Problem where options contradict each other, or the machine or the wheel will not do."""
+    """Raise UserError where options contradict each other, or the machine or the wheel will not do."""
     if options.context == "":
-        raise Problem("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
+        raise UserError("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
     if options.context:
         if not options.registry:
-            raise Problem("A cluster of yours needs a registry to push to.", "Add --registry HOST/PATH.")
+            raise UserError("A cluster of yours needs a registry to push to.", "Add --registry HOST/PATH.")
         if options.binderhub_wheel:
-            raise Problem(
+            raise UserError(
                 "--binderhub-wheel is for the local cluster; yours runs the image that the chart names.",
                 "Leave one of --context and --binderhub-wheel out.",
             )
         if options.force:
-            raise Problem("--force is for the local cluster; yours is never replaced.", "Leave --force out.")
+            raise UserError("--force is for the local cluster; yours is never replaced.", "Leave --force out.")
         return
     if options.registry or options.values:
-        raise Problem(
+        raise UserError(
             "The local cluster has its own registry and values.", "Add --context NAME for a cluster of yours."
         )
-    from lab import preconditions
+    from local_cluster import preconditions
 
     preconditions.check(options.binderhub_wheel)
 
@@ -74,10 +74,10 @@ def packages(options: argparse.Namespace) -> tuple[str, ...]:
 
 def main(options: argparse.Namespace) -> int:
     """Take the steps and print the table."""
-    from firstimage import journey, target
-    from lab import cluster
+    from demonstration import steps, target
+    from local_cluster import cluster
 
-    rows = journey.Rows()
+    rows = steps.Rows()
     if options.context:
         where = target.named(options.context, options.registry, options.repository, options.ref, tuple(options.values))
     else:
@@ -85,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
             cluster.up(options.binderhub_wheel, force=options.force)
             evidence.append(cluster.description())
         where = target.local(options.repository, options.ref)
-    journey.run(where, rows)
+    steps.run(where, rows)
     rows.show()
     say(
         f"\nThe service stays installed; look at it with: kubectl --context {where.context} --namespace binderhub-demo "

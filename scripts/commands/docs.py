@@ -4,8 +4,8 @@ import argparse
 import functools
 from pathlib import Path
 
-from machine.paths import CLONE
-from machine.problem import Problem
+from common.errors import UserError
+from common.paths import CLONE
 
 DOCS = CLONE / "docs"
 
@@ -34,14 +34,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise Problem for a folder or a page that is not there."""
+    """Raise UserError for a folder or a page that is not there."""
     if not options.folder.is_dir():
-        raise Problem(f"There is no folder {options.folder}.", "Name the folder of pages with --folder.")
+        raise UserError(f"There is no folder {options.folder}.", "Name the folder of pages with --folder.")
     if getattr(options, "context", None) == "":
-        raise Problem("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
+        raise UserError("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
     for page in getattr(options, "pages", ()):
         if not page.is_file():
-            raise Problem(f"There is no page {page}.", "Name a Markdown file, as docs/tutorials/your-first-image.md.")
+            raise UserError(f"There is no page {page}.", "Name a Markdown file, as docs/tutorials/your-first-image.md.")
 
 
 def packages(options: argparse.Namespace) -> tuple[str, ...]:
@@ -51,8 +51,8 @@ def packages(options: argparse.Namespace) -> tuple[str, ...]:
 
 def main(options: argparse.Namespace) -> int:
     """Do the job that was named."""
-    from pages import check as run
-    from pages import cluster, site, status
+    from documentation import check as run
+    from documentation import cluster, site, status
 
     if options.job == "status":
         return status.status(options.folder)

@@ -2,8 +2,8 @@
 
 import argparse
 
-from machine import checks
-from machine.say import step
+from common import preconditions
+from common.progress import step
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(_options: argparse.Namespace) -> None:
-    """Raise Problem unless this is root."""
-    checks.root()
+    """Raise UserError unless this is root."""
+    preconditions.root()
 
 
 def packages(_options: argparse.Namespace) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 def main(options: argparse.Namespace) -> int:
     """Remove whatever is there."""
-    from lab import cluster
+    from local_cluster import cluster
 
     with step("removing the cluster"):
         cluster.down(force=options.force)

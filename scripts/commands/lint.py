@@ -2,7 +2,7 @@
 
 import argparse
 
-from machine.problem import Problem
+from common.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,5 +35,5 @@ def main(options: argparse.Namespace) -> int:
         print("\n".join(CHECKS))
         return 0
     if unknown := sorted(set(options.checks) - CHECKS.keys()):
-        raise Problem(f"There is no check {', '.join(unknown)}.", "See `scripts/lint --list`.")
+        raise UserError(f"There is no check {', '.join(unknown)}.", "See `scripts/lint --list`.")
     return run(options.checks or list(CHECKS), fix=options.fix)

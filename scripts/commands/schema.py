@@ -2,9 +2,9 @@
 
 import argparse
 
-from machine.paths import CHART
-from machine.problem import Problem
-from machine.say import say
+from common.errors import UserError
+from common.paths import CHART
+from common.progress import say
 
 SOURCE = CHART / "values.schema.yaml"
 TARGET = CHART / "values.schema.json"
@@ -27,13 +27,13 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Write the file, or with --check raise Problem when it is not what would be written."""
-    from values import schema
+    """Write the file, or with --check raise UserError when it is not what would be written."""
+    from chart_values import schema
 
     text = schema.generated(SOURCE)
     if not options.check:
         TARGET.write_text(text, encoding="utf-8")
         say(f"Wrote {TARGET}.")
     elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-        raise Problem(f"{TARGET} is not what {SOURCE.name} gives.", "Run scripts/schema and commit the file.")
+        raise UserError(f"{TARGET} is not what {SOURCE.name} gives.", "Run scripts/schema and commit the file.")
     return 0

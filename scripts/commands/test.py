@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from machine.paths import CLONE
+from common.paths import CLONE
 
 FORWARDS = True
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -63,9 +63,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise Problem where this machine cannot have the local cluster, or the wheel is not BinderHub's."""
+    """Raise UserError where this machine cannot have the local cluster, or the wheel is not BinderHub's."""
     if not options.context:
-        from lab import preconditions
+        from local_cluster import preconditions
 
         preconditions.check(options.binderhub_wheel)
 
@@ -77,11 +77,11 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 def main(options: argparse.Namespace) -> int:
     """Run pytest and return its code."""
-    from lab import mirror, substitutes, tools
+    from local_cluster import go_tools, image_mirror, substitute_images
 
-    tools.build()  # before pytest, where it would be silent, and counted as a test's time
+    go_tools.build()  # before pytest, where it would be silent, and counted as a test's time
     if not options.context:
-        mirror.fill(substitutes.images())
+        image_mirror.fill(substitute_images.images())
     return subprocess.run(
         [sys.executable, "-m", "pytest", *_given(options), *options.further], cwd=CLONE, check=False
     ).returncode

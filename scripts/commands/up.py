@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from machine.say import say
+from common.progress import say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise Problem where the machine, or the wheel, will not do."""
-    from lab import preconditions
+    """Raise UserError where the machine, or the wheel, will not do."""
+    from local_cluster import preconditions
 
     preconditions.check(options.binderhub_wheel)
 
@@ -38,9 +38,9 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 def main(options: argparse.Namespace) -> int:
     """Raise the cluster; what a shell needs goes to stdout, what a person reads to stderr."""
-    from lab import cluster, guide
+    from local_cluster import cluster, instructions
 
     cluster.up(options.binderhub_wheel, force=options.force)
-    say(guide.text())
-    print(guide.exports())
+    say(instructions.text())
+    print(instructions.exports())
     return 0

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from machine.paths import CHART, CLONE
-from machine.say import say, step
+from common.paths import CHART, CLONE
+from common.progress import say, step
 
 WORKFLOWS = CLONE / ".github" / "workflows"
 
@@ -47,16 +47,16 @@ def spelling() -> list[list[str]]:
 
 def chart() -> list[list[str]]:
     """The chart, as helm sees it."""
-    from lab import tools
+    from local_cluster import go_tools
 
-    return [[str(tools.folder() / "helm"), "lint", "--strict", "--set=allowAnonymous=true", str(CHART)]]
+    return [[str(go_tools.folder() / "helm"), "lint", "--strict", "--set=allowAnonymous=true", str(CHART)]]
 
 
 def workflows() -> list[list[str]]:
     """GitHub's workflows: what they say, and what they would let others do."""
-    from lab import tools
+    from local_cluster import go_tools
 
-    actionlint = [str(tools.folder() / "actionlint"), f"-shellcheck={Path(sys.prefix) / 'bin' / 'shellcheck'}"]
+    actionlint = [str(go_tools.folder() / "actionlint"), f"-shellcheck={Path(sys.prefix) / 'bin' / 'shellcheck'}"]
     zizmor = [f"{sys.prefix}/bin/zizmor", "--offline", "--quiet", "--persona=pedantic", str(CLONE / ".github")]
     return [[*actionlint, *map(str, sorted(WORKFLOWS.glob("*.yaml")))], zizmor]
 
@@ -98,8 +98,8 @@ def _is_shell(file: Path) -> bool:
 
 def _page_scripts() -> list[Path]:
     """A script for each page with commands, written beside the built site; it begins as the runner begins it."""
-    from pages.blocks import Kind
-    from pages.tree import pages_in
+    from documentation.blocks import Kind
+    from documentation.page_files import pages_in
 
     folder = CLONE / "docs" / "_build" / "commands"
     folder.mkdir(parents=True, exist_ok=True)

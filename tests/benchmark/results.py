@@ -1,6 +1,6 @@
 """A result as a run would leave it, with numbers that are easily checked in the head."""
 
-from measure.result import Memory, Result
+from benchmarking.result import Memory, Result
 
 ROWS = {
     "overhead": {"service": [0.1, 0.3, 0.2], "upstream": [1.0, 1.0, 1.0]},

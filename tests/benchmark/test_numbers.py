@@ -1,5 +1,5 @@
 import pytest
-from measure.numbers import Spread, order, ratios, spread
+from benchmarking.measurements import Spread, order, ratios, spread
 
 
 @pytest.mark.parametrize(

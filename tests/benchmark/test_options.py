@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from benchmark.results import result
+from benchmarking import result as results
+from benchmarking.rows import CHOICES, EXTRA
 from commands import benchmark
-from machine.paths import SCRIPTS
-from measure import result as results
-from measure.rows import CHOICES, EXTRA
+from common.paths import SCRIPTS
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine.paths import SCRIPTS
+from common.paths import SCRIPTS
 
-PROGRAM = SCRIPTS / "measure" / "pushing.py"
+PROGRAM = SCRIPTS / "benchmarking" / "push_program.py"
 DOCKER = r"""#!/bin/sh
 case "$*" in
   "push --quiet "*/bad-2:1) exec sleep 60 ;;

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from benchmark.results import result
-from machine.problem import Problem
-from measure import result as results
-from measure import run
-from measure.result import Memory, Pushes, Result
-from measure.table import Line, tables
+from benchmarking import result as results
+from benchmarking import run
+from benchmarking.result import Memory, Pushes, Result
+from benchmarking.tables import Line, tables
+from common.errors import UserError
 
 
 def lines(found: Result) -> dict[str, Line]:
@@ -87,5 +87,5 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", '{"memory": null, "more": 1}'])
 def test_another_file_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(content)
-    with pytest.raises(Problem, match="holds no result"):
+    with pytest.raises(UserError, match="holds no result"):
         results.load(tmp_path / "r.json")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from measure import compare, faults, gitserver, inside
-from measure.bench import KINDS, Bench
-from measure.release import Release, merged
+from benchmarking import client_in_pod, comparison, failures, git_server
+from benchmarking.release import Release, merged
+from benchmarking.setup import KINDS, Bench
 
 
 class Scripted:
@@ -45,14 +45,14 @@ def bench(asked: list[str]) -> Bench:
 
 
 def test_turns_alternate_and_every_build_is_another_one(bench: Bench, asked: list[str]) -> None:
-    rows = compare.eight(bench, 3)
+    rows = comparison.eight(bench, 3)
     assert asked == ["A 8 8", "B 8 8", "B 8 8", "A 8 8", "A 8 8", "B 8 8"]
     assert rows == {"eight": {"service": [1.0] * 3, "upstream": [3.0] * 3}}
     assert bench.builds == 24
 
 
 def test_viewers_want_one_build_and_the_last_one_counts(bench: Bench, asked: list[str]) -> None:
-    rows = compare.viewers(bench, 1)
+    rows = comparison.viewers(bench, 1)
     assert asked == ["A 50 1", "B 50 1"]
     assert rows["viewers"] == {"service": [1.0], "upstream": [3.0]}
     assert rows["viewers_threads"] == {"service": [9], "upstream": [9]}
@@ -76,13 +76,13 @@ class Release2:
         return self.end
 
 
-def stream(release: Release2, pattern: Any = faults.STEP, do: Any = None) -> faults.Stream:
-    return faults.Stream(cast("Release", release), "url", pattern, do)
+def stream(release: Release2, pattern: Any = failures.STEP, do: Any = None) -> failures.Stream:
+    return failures.Stream(cast("Release", release), "url", pattern, do)
 
 
 def test_a_fault_is_brought_once_at_its_line() -> None:
     done: list[str] = []
-    one = stream(Release2(["second 1", "second 2", "second 2"]), faults.SPEAKS, lambda: done.append("deleted"))
+    one = stream(Release2(["second 1", "second 2", "second 2"]), failures.SPEAKS, lambda: done.append("deleted"))
     assert one.end() is not None
     assert done == ["deleted"]
 
@@ -129,10 +129,10 @@ class Events(BaseHTTPRequestHandler):
 def test_the_client_tells_the_end_of_each_stream(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(inside, "process", lambda: (100.0, 7))
+    monkeypatch.setattr(client_in_pod, "process", lambda: (100.0, 7))
     with serving(Events) as port:
-        monkeypatch.setattr(inside, "PORT", port)
-        inside.builds({"urls": ["http://g/ready.git", "http://g/open.git"], "patience": 1.5, "loud": False})
+        monkeypatch.setattr(client_in_pod, "PORT", port)
+        client_in_pod.builds({"urls": ["http://g/ready.git", "http://g/open.git"], "patience": 1.5, "loud": False})
     said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     ready, cut = sorted(said[:-1], key=lambda one: int(one["number"]))
     assert (ready["phase"], ready["cut"]) == ("ready", False)
@@ -147,7 +147,7 @@ def test_the_client_finds_the_process_that_is_binderhub() -> None:
         # A process that was only just made has no words in /proc yet.
         assert other.stdout
         assert other.stdout.readline() == "runs\n"
-        memory, threads = inside.process()
+        memory, threads = client_in_pod.process()
         assert memory > 1
         assert threads >= 1
         other.communicate()
@@ -157,10 +157,10 @@ def test_the_client_finds_the_process_that_is_binderhub() -> None:
 def test_every_repository_of_the_git_server_is_another(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gitserver, "FOLDER", tmp_path / "served")
-    monkeypatch.setattr(gitserver, "KINDS", KINDS)
-    monkeypatch.setattr(gitserver.Handler, "log_message", lambda *_words: None)
-    with serving(gitserver.Handler) as port:
+    monkeypatch.setattr(git_server, "FOLDER", tmp_path / "served")
+    monkeypatch.setattr(git_server, "KINDS", KINDS)
+    monkeypatch.setattr(git_server.Handler, "log_message", lambda *_words: None)
+    with serving(git_server.Handler) as port:
         for name in ("one", "two", "one"):
             clone = ["git", "clone", "--quiet", f"http://127.0.0.1:{port}/{kind}/{name}.git", str(tmp_path / name)]
             if not (tmp_path / name).exists():
@@ -178,5 +178,5 @@ def test_a_wrong_login_is_under_the_same_key_for_the_same_user() -> None:
         return base64.b64encode(text.encode()).decode()
 
     right = {"auths": {"r.example": {"auth": encoded("me:right")}}}
-    wrong = json.loads(base64.b64decode(faults._wrong({"data": {"config.json": encoded(json.dumps(right))}})))
+    wrong = json.loads(base64.b64decode(failures._wrong({"data": {"config.json": encoded(json.dumps(right))}})))
     assert wrong == {"auths": {"r.example": {"auth": encoded("me:wrong")}}}

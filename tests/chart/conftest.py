@@ -7,9 +7,9 @@ from unittest.mock import MagicMock
 import pytest
 from chart.mount import Mount
 from chart.notes import Notes
-from lab import tools
+from chart_values.rendering import ANONYMOUS, Chart, Objects
+from local_cluster import go_tools
 from traitlets import Dict
-from values.rendering import ANONYMOUS, Chart, Objects
 
 
 class GitRepoProvider:
@@ -39,7 +39,7 @@ def binderhub_modules() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    return tools.folder() / "helm"
+    return go_tools.folder() / "helm"
 
 
 @pytest.fixture(scope="session")

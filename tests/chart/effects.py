@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from chart_values.rendering import Chart, Object, Objects
 from traitlets.config.loader import PyFileConfigLoader
-from values.rendering import Chart, Object, Objects
 
 CONFIG = "chart-config.yaml"
 """Whole groups of values are in it, read or not; so what BinderHub makes of it counts, and not the file."""
@@ -40,7 +40,7 @@ class Effects:
         self._known: dict[str, Any] = {}
 
     def of(self, values: Mapping[str, Any]) -> Any:
-        """Something that differs where the values make a difference; raises Problem where they are refused."""
+        """Something that differs where the values make a difference; raises UserError where they are refused."""
         key = json.dumps(values, sort_keys=True)
         if key not in self._known:
             self._known[key] = self._effect(self.chart.render(values))

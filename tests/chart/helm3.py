@@ -4,8 +4,8 @@ import fcntl
 import re
 from pathlib import Path
 
-from lab import toolchain, tools
-from machine.paths import cache, is_complete, mark_complete
+from common.paths import cache, is_complete, mark_complete
+from local_cluster import go_toolchain, go_tools
 
 MODULE = Path(__file__).parent / "helm3"
 FILES = MODULE / "go.mod", MODULE / "go.sum"
@@ -13,7 +13,7 @@ FILES = MODULE / "go.mod", MODULE / "go.sum"
 
 def program() -> Path:
     """The program, built first if it is not in the cache (a minute or two)."""
-    folder = cache() / f"helm3-{tools.digest(*FILES)}"
+    folder = cache() / f"helm3-{go_tools.digest(*FILES)}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -33,4 +33,4 @@ def _build(folder: Path) -> None:
         for name, number in (("Major", "1"), ("Minor", found[1])):
             words += ["-X", f"helm.sh/helm/v3/{package}.k8sVersion{name}={number}"]
     flags = ["-trimpath", "-ldflags", " ".join(words)]
-    toolchain.go("build", *flags, "-o", str(folder / "helm"), "tool", cwd=MODULE, timeout=900)
+    go_toolchain.go("build", *flags, "-o", str(folder / "helm"), "tool", cwd=MODULE, timeout=900)

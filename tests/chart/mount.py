@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from chart_values.rendering import Chart
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
-from values.rendering import Chart
 
 
 class Mount:

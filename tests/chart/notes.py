@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import ANONYMOUS
+from chart_values.rendering import ANONYMOUS
+from common.errors import UserError
+from common.paths import CHART
 
 # `helm template` shows no notes, and `helm upgrade` wants a cluster. So a template includes them.
 AS_AN_OBJECT = """\
@@ -40,13 +40,13 @@ class Notes:
         return cls(helm, folder)
 
     def __call__(self, values: Mapping[str, Any], *, upgrade: bool = False) -> str:
-        """The notes of release `rel` in namespace `ns1`; raises Problem where Helm refuses the values."""
+        """The notes of release `rel` in namespace `ns1`; raises UserError where Helm refuses the values."""
         words = [str(self.helm), "template", "rel", str(self.folder), "--namespace", "ns1"]
         words += ["--values", str(ANONYMOUS), "--values", "-"]
         words += ["--show-only", "templates/notes.yaml", *(["--is-upgrade"] if upgrade else [])]
         done = subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Problem(f"Helm refuses these values: {done.stderr.strip()}", "Correct what it names.")
+            raise UserError(f"Helm refuses these values: {done.stderr.strip()}", "Correct what it names.")
         notes: str = yaml.safe_load(done.stdout)["data"]["notes"]
         return notes
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import ANONYMOUS, Chart, Object, Objects
+from chart_values.rendering import ANONYMOUS, Chart, Object, Objects
+from common.errors import UserError
+from common.paths import CHART
 
 ON: dict[str, Any] = {"admissionPolicy": {"enabled": True}}
 KIND = "ValidatingAdmissionPolicy"
@@ -129,7 +129,7 @@ def test_an_older_kubernetes_is_refused(helm: Path, version: str, refused: bool)
 
 
 def test_upstreams_build_pods_are_refused(chart: Chart) -> None:
-    with pytest.raises(Problem, match="have no label that says whose they are"):
+    with pytest.raises(UserError, match="have no label that says whose they are"):
         chart.render({**ON, "buildPods": {"executor": "upstream"}})
 
 
@@ -140,7 +140,7 @@ def test_init_containers_that_it_would_refuse_are_refused(chart: Chart, context:
     values: dict[str, Any] = {"buildPods": {"initContainers": containers}}
     if trait:
         values = {"config": {"KubernetesBuildExecutor": {"init_containers": containers}}}
-    with pytest.raises(Problem, match=r"init container b may gain privileges\. Set securityContext\."):
+    with pytest.raises(UserError, match=r"init container b may gain privileges\. Set securityContext\."):
         chart.render({**ON, **values})
     assert chart.render(values).names() == chart.render().names()
 

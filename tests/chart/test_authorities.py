@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
 
 
 def container(objects: Objects) -> Object:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from machine.paths import CHART
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
+from common.paths import CHART
 
 
 def pod(objects: Objects) -> Object:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine.problem import Problem
+from chart_values.rendering import Chart, Objects
+from common.errors import UserError
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
-from values.rendering import Chart, Objects
 
 
 def load(objects: Objects, folder: Path) -> Any:
@@ -72,7 +72,9 @@ _DEFAULTS = {"tolerations", "annotations", "startTimeoutSeconds", "maxWaitingPer
 @pytest.mark.parametrize("name", sorted(set(VALUES) - _DEFAULTS))
 def test_both_set_is_refused(chart: Chart, name: str) -> None:
     trait, value = VALUES[name]
-    with pytest.raises(Problem, match=rf"buildPods\.{name} and config\.KubernetesBuildExecutor\.{trait} are both set"):
+    with pytest.raises(
+        UserError, match=rf"buildPods\.{name} and config\.KubernetesBuildExecutor\.{trait} are both set"
+    ):
         chart.render({"buildPods": {name: value}, "config": {"KubernetesBuildExecutor": {trait: value}}})
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
 
 PLACES: list[dict[str, Any]] = [
     {},

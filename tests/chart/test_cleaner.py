@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
+from common.errors import UserError
+from common.paths import CHART
 
 PROGRAM = CHART / "files" / "docker-api-cleaner.sh"
 
@@ -258,7 +258,7 @@ def test_it_has_no_privilege_but_to_read(chart: Chart) -> None:
 def test_it_stays_below_what_the_kubelet_does_by_itself(chart: Chart) -> None:
     # --image-gc-high-threshold of the kubelet, at its default.
     assert int(environment(chart.render(on()))["HIGH"]) < 85
-    with pytest.raises(Problem, match="highPercent"):
+    with pytest.raises(UserError, match="highPercent"):
         chart.render(on(highPercent=85))
 
 
@@ -325,5 +325,5 @@ def test_it_shares_daemon_json_with_the_registry(chart: Chart) -> None:
     ],
 )
 def test_what_cannot_be_is_refused(chart: Chart, values: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(Problem, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         chart.render(values)

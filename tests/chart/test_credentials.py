@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from machine.problem import Problem
-from values.rendering import Chart
+from chart_values.rendering import Chart
+from common.errors import UserError
 
 LOGIN = {"server": "https://quay.io", "username": "robot", "password": "p:ä"}
 AUTH = {"auths": {"https://quay.io": {"auth": base64.b64encode("robot:p:ä".encode()).decode()}}}
@@ -51,7 +51,7 @@ def test_the_login_is_stronger_than_the_docker_config(chart: Chart) -> None:
 
 
 def test_a_login_without_a_server_is_refused(chart: Chart) -> None:
-    with pytest.raises(Problem, match=r"without a server\. Set buildPodsRegistryCredentials\.server"):
+    with pytest.raises(UserError, match=r"without a server\. Set buildPodsRegistryCredentials\.server"):
         chart.render({"buildPodsRegistryCredentials": {"username": "robot", "password": "secret-word"}})
 
 

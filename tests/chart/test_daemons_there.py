@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from common.paths import CHART
 from executor.api_server import TOKEN, ApiServer, serving
-from machine.paths import CHART
 
 SAID = "The docker-api pods still run as they did before"
 ELSEWHERE = "new builds find no daemon"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from machine.problem import Problem
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
+from common.errors import UserError
 
 
 def template(objects: Objects) -> Object:
@@ -321,5 +321,5 @@ def test_without_files_there_is_no_secret_for_them(defaults: Objects) -> None:
     ],
 )
 def test_a_file_that_cannot_be_is_refused(chart: Chart, file: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(Problem, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         chart.render({"dockerApi": {"extraFiles": {"f": file}}})

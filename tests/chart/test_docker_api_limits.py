@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from machine.paths import CHART
+from common.paths import CHART
 
 PROGRAM = CHART / "files" / "docker-api-limits.sh"
 

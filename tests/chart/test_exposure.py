@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from chart.notes import Notes
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import Chart
+from chart_values.rendering import Chart
+from common.errors import UserError
+from common.paths import CHART
 
 ROUTE = {"httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}]}}
 WAYS: dict[str, dict[str, Any]] = {
@@ -133,5 +133,5 @@ def test_a_hub_without_the_services_name_is_told(notes: Notes, values: dict[str,
 
 
 def test_a_route_without_a_gateway_is_refused(chart: Chart) -> None:
-    with pytest.raises(Problem, match=r"httpRoute\.parentRefs names no Gateway\. Set it to a list"):
+    with pytest.raises(UserError, match=r"httpRoute\.parentRefs names no Gateway\. Set it to a list"):
         chart.render({"allowAnonymous": True, "httpRoute": {"enabled": True}})

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from machine.paths import CHART
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
+from common.paths import CHART
 
 
 def container(objects: Objects) -> Object:

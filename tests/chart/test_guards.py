@@ -7,9 +7,9 @@ import pytest
 import yaml
 from chart.notes import Notes
 from chart.test_schema import SCHEMA, described
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import Chart
+from chart_values.rendering import Chart
+from common.errors import UserError
+from common.paths import CHART
 
 VALIDATION = (CHART / "templates" / "_validate-values.tpl").read_text()
 ADVICE: dict[str, str] = yaml.safe_load(
@@ -34,7 +34,7 @@ def test_every_key_that_is_admitted_to_be_explained_is_explained() -> None:
 @pytest.mark.parametrize("value", [{"a": {"b": 1}}, "text", False], ids=["mapping", "text", "false"])
 def test_a_key_of_binderhubs_own_chart_is_explained(chart: Chart, path: str, value: object) -> None:
     words = rf"{re.escape(path)} is a value of BinderHub's own chart, not of this one\. {re.escape(ADVICE[path])}"
-    with pytest.raises(Problem, match=words):
+    with pytest.raises(UserError, match=words):
         chart.render(nested(path, value))
 
 
@@ -78,7 +78,7 @@ def test_advice_names_values_that_exist() -> None:
     ],
 )
 def test_a_mistake_in_config_is_refused(chart: Chart, values: dict[str, Any], words: str) -> None:
-    with pytest.raises(Problem, match=words):
+    with pytest.raises(UserError, match=words):
         chart.render({"config": values})
 
 
@@ -91,7 +91,7 @@ def test_a_mistake_in_config_is_refused(chart: Chart, values: dict[str, Any], wo
 )
 def test_a_value_and_its_old_trait_are_two_settings(chart: Chart, value: dict[str, Any], trait: dict[str, Any]) -> None:
     (name,) = trait
-    with pytest.raises(Problem, match=rf"are both set\. Leave config\.BinderHub\.{name} out"):
+    with pytest.raises(UserError, match=rf"are both set\. Leave config\.BinderHub\.{name} out"):
         chart.render({**value, "config": {"BinderHub": trait}})
     for alone in (value, {"config": {"BinderHub": trait}}):
         assert chart.render(alone).names()
@@ -123,7 +123,7 @@ CREDENTIALS = "username=robot\\npassword=canary"
 @pytest.mark.parametrize("provider", ["GitRepoProvider", "RepoProvider", "ServiceGitRepoProvider"])
 def test_git_credentials_need_their_hosts(chart: Chart, provider: str) -> None:
     values: dict[str, Any] = {"config": {provider: {"git_credentials": CREDENTIALS}}}
-    with pytest.raises(Problem, match=r"Set buildPods\.gitCredentialHosts to a list") as refused:
+    with pytest.raises(UserError, match=r"Set buildPods\.gitCredentialHosts to a list") as refused:
         chart.render(values)
     assert "canary" not in str(refused.value)
     chart.render({**values, "buildPods": {"gitCredentialHosts": ["git.example.org"]}})
@@ -144,7 +144,7 @@ def test_git_credentials_need_their_hosts(chart: Chart, provider: str) -> None:
 )
 def test_malformed_git_credentials_are_refused_and_not_shown(chart: Chart, provider: str, given: str) -> None:
     hosts = {"gitCredentialHosts": ["git.example.org"]}
-    with pytest.raises(Problem, match=rf"config\.{provider}\.git_credentials is malformed\.") as refused:
+    with pytest.raises(UserError, match=rf"config\.{provider}\.git_credentials is malformed\.") as refused:
         chart.render({"config": {provider: {"git_credentials": given}}, "buildPods": hosts})
     assert "canary" not in str(refused.value)
 

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from chart_values.rendering import Chart, Object, Objects
+from common.errors import UserError
+from common.paths import CHART
 from contract.service import free_port
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import Chart, Object, Objects
 
 PROGRAM = (CHART / "files" / "helm_test" / "ask_for_build.py").read_text()
 REPOSITORY, PATH = "https://git.example/group/a.git", "/b/build/git/https%3A%2F%2Fgit.example%2Fgroup%2Fa.git/a%2Fb"
@@ -213,7 +213,7 @@ def test_its_token_comes_from_a_secret(chart: Chart) -> None:
     (container,) = pod(chart.render({"test": given}))["spec"]["containers"]
     (token,) = [entry for entry in container["env"] if entry["name"] == "JUPYTERHUB_API_TOKEN"]
     assert token["valueFrom"] == {"secretKeyRef": {"name": "hub", "key": "t"}}
-    with pytest.raises(Problem, match="key"):
+    with pytest.raises(UserError, match="key"):
         chart.render({"test": {"enabled": True, "apiTokenSecret": {"name": "hub"}}})
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from values.rendering import Chart
+from chart_values.rendering import Chart
 
 PARENTS = [{"name": "gateway", "namespace": "gateways", "sectionName": "https"}]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from chart.mount import Mount
-from machine.problem import Problem
-from values.rendering import Chart, Objects
+from chart_values.rendering import Chart, Objects
+from common.errors import UserError
 
 
 def env(objects: Objects) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_the_base_url_that_was_set_is_stronger(mount: Mount, more: dict[str, Any
     ],
 )
 def test_what_contradicts_itself_is_refused(chart: Chart, values: dict[str, Any], words: str) -> None:
-    with pytest.raises(Problem, match=words):
+    with pytest.raises(UserError, match=words):
         chart.render(values)
 
 

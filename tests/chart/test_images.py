@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from machine.problem import Problem
-from values.rendering import Chart, Objects
+from chart_values.rendering import Chart, Objects
+from common.errors import UserError
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 CERTIFICATE = {"server": "r.example.org", "certificateAuthority": "-----BEGIN CERTIFICATE-----"}
@@ -27,5 +27,5 @@ def test_an_image_may_have_a_digest_behind_its_tag(chart: Chart) -> None:
 
 @pytest.mark.parametrize("tag", ["", "a b", "1@sha256:abc", f"1@sha512:{'0' * 64}", DIGEST, "r/i:1"])
 def test_what_is_no_tag_is_refused(chart: Chart, tag: str) -> None:
-    with pytest.raises(Problem, match="tag"):
+    with pytest.raises(UserError, match="tag"):
         chart.render({"dockerApi": {"image": {"tag": tag}}})

@@ -10,8 +10,8 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from chart.effects import with_notes
-from machine.paths import CHART
-from values.rendering import ANONYMOUS, Chart
+from chart_values.rendering import ANONYMOUS, Chart
+from common.paths import CHART
 
 PRODUCTION = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].removeprefix(">=").removesuffix(".0-0")

@@ -15,8 +15,8 @@ from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.objects import BuildSpec, make_pod
 from chart.effects import put, with_notes
 from chart.helm3 import program as helm3_program
-from machine.paths import CHART
-from values.rendering import ANONYMOUS, Chart, Object, Objects
+from chart_values.rendering import ANONYMOUS, Chart, Object, Objects
+from common.paths import CHART
 
 HERE = Path(__file__).parent
 VERSIONS = (

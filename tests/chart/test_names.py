@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from machine.paths import CHART
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
+from common.paths import CHART
 
 EVERYTHING = {
     "allowAnonymous": True,

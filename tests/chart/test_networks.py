@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import ANONYMOUS, Chart, Objects
+from chart_values.rendering import ANONYMOUS, Chart, Objects
+from common.errors import UserError
+from common.paths import CHART
 
 BUILD_PODS, DOCKER_API, BINDERHUB = "binderhub-builder-network-policy", "binderhub-dind-network-policy", "binderhub"
 OUT_OF_BINDERHUB = "binderhub-egress"
@@ -129,7 +129,7 @@ def test_blocks_of_ones_own_are_closed_too(chart: Chart, name: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["10.0.0.1", "example.org/24", "0.0.0.0/0"])
 def test_a_block_that_is_none_is_refused(chart: Chart, wrong: str) -> None:
-    with pytest.raises(Problem, match="blockedCIDRs"):
+    with pytest.raises(UserError, match="blockedCIDRs"):
         chart.render({"networkPolicy": {"blockedCIDRs": [wrong]}})
 
 
@@ -239,7 +239,7 @@ def test_the_controller_of_an_ingress_can_be_let_in(chart: Chart, own: dict[str,
     ],
 )
 def test_what_contradicts_itself_is_refused(chart: Chart, values: dict[str, Any], said: str) -> None:
-    with pytest.raises(Problem, match=said):
+    with pytest.raises(UserError, match=said):
         chart.render({"networkPolicy": {"binderhub": {"enabled": True}}, **values})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from chart.notes import Notes
-from machine.paths import CHART
+from common.paths import CHART
 
 HUB = {"hub": {"enabled": True, "serviceName": "b"}}
 

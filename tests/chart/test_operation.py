@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from machine.problem import Problem
-from values.rendering import Chart, Objects
+from chart_values.rendering import Chart, Objects
+from common.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_an_eviction_is_bounded(chart: Chart, pdb: dict[str, Any], spec: dict[st
 
 
 def test_an_eviction_with_two_bounds_is_refused(chart: Chart) -> None:
-    with pytest.raises(Problem, match=r"pdb\.minAvailable and pdb\.maxUnavailable are both set.*Leave one"):
+    with pytest.raises(UserError, match=r"pdb\.minAvailable and pdb\.maxUnavailable are both set.*Leave one"):
         chart.render({"pdb": {"enabled": True, "minAvailable": 0, "maxUnavailable": 1}})
 
 

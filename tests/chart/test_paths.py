@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from values.rendering import Chart, Object, Objects
+from chart_values.rendering import Chart, Object, Objects
 
 # sizeof(sockaddr_un.sun_path) less the byte that ends it, unix(7)
 LONGEST_SOCKET_PATH = 107

@@ -10,9 +10,9 @@ import pytest
 from binderhub_service.registry.login import read
 from chart.effects import with_notes
 from chart.mount import Mount
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import ANONYMOUS, Chart, Object, Objects
+from chart_values.rendering import ANONYMOUS, Chart, Object, Objects
+from common.errors import UserError
+from common.paths import CHART
 
 CA = "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
 HUB = (
@@ -339,7 +339,7 @@ CERTIFICATE = {"mountPath": "/etc/docker/certs.d/quay.io/ca.crt", "stringData": 
     ],
 )
 def test_contradictions_are_refused_with_what_to_do(chart: Chart, values: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(Problem, match=complaint) as refused:
+    with pytest.raises(UserError, match=complaint) as refused:
         chart.render(values)
     assert "needle" not in str(refused.value)
 

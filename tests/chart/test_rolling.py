@@ -1,6 +1,6 @@
 """What BinderHub's Deployment does in an upgrade; tests/faults/test_service.py sees it on a cluster."""
 
-from values.rendering import Objects
+from chart_values.rendering import Objects
 
 
 def test_an_upgrade_refuses_nobody(defaults: Objects) -> None:

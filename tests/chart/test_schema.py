@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from chart_values import schema
+from chart_values.descriptions import MISSING, of_chart
+from chart_values.rendering import Chart
 from commands import schema as command
-from machine.paths import CHART
-from machine.problem import Problem
-from values import schema
-from values.described import MISSING, of_chart
-from values.rendering import Chart
+from common.errors import UserError
+from common.paths import CHART
 
 SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.yaml").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -55,14 +55,14 @@ def test_the_command_checks_and_writes(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(command, "TARGET", target)
     options = command.parser()
 
-    with pytest.raises(Problem, match="Run scripts/schema"):
+    with pytest.raises(UserError, match="Run scripts/schema"):
         command.main(options.parse_args(["--check"]))
     assert not target.exists()
     assert command.main(options.parse_args([])) == 0
     assert json.loads(target.read_text()) == {"type": "object"}
     assert command.main(options.parse_args(["--check"])) == 0
     source.write_text("type: array\n")
-    with pytest.raises(Problem, match="Run scripts/schema"):
+    with pytest.raises(UserError, match="Run scripts/schema"):
         command.main(options.parse_args(["--check"]))
 
 
@@ -70,7 +70,7 @@ def test_the_command_checks_and_writes(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_broken_schema_is_told(tmp_path: Path, text: str, complaint: str) -> None:
     source = tmp_path / "values.schema.yaml"
     source.write_text(text)
-    with pytest.raises(Problem, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         schema.generated(source)
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_key_is_refused_at_every_level(chart: Chart, path: str) -> No
     values: dict[str, Any] = {"unheardOf": 1}
     for key in reversed(path.split(".")[1:]):
         values = {key: values}
-    with pytest.raises(Problem, match="unheardOf"):
+    with pytest.raises(UserError, match="unheardOf"):
         chart.render(values)
 
 
@@ -147,7 +147,7 @@ def test_an_unknown_key_is_refused_at_every_level(chart: Chart, path: str) -> No
     ],
 )
 def test_a_mistake_is_refused_by_name(chart: Chart, values: dict[str, Any], named: str) -> None:
-    with pytest.raises(Problem, match=named):
+    with pytest.raises(UserError, match=named):
         chart.render(values)
 
 

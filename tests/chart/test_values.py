@@ -12,10 +12,10 @@ import pytest
 import yaml
 from chart.effects import Effects, put
 from chart.test_schema import WITHOUT_DEFAULT
-from machine.paths import CHART, CLONE
-from machine.problem import Problem
-from values.described import MISSING, Value, defaults, described
-from values.rendering import ANONYMOUS
+from chart_values.descriptions import MISSING, Value, defaults, described
+from chart_values.rendering import ANONYMOUS
+from common.errors import UserError
+from common.paths import CHART, CLONE
 
 CHANGES = Path(__file__).parent / "changes.yaml"
 
@@ -63,13 +63,13 @@ class Everything:
         after = put(before, path, change["to"])
         try:
             changed = self.effects.of(after)
-        except Problem as refused:
+        except UserError as refused:
             yield f"{path}: the chart refuses the value that tests/chart/changes.yaml gives it. {refused.what}"
             return
         lifts = change.get("lifts")
         try:
             same = self.effects.of(before) == changed
-        except Problem as refused:
+        except UserError as refused:
             if not lifts or lifts not in refused.what:
                 yield f"{path}: the chart refuses the values beside it in tests/chart/changes.yaml. {refused.what}"
             return

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from demonstration.target import Target
 from faults.release import Release
-from firstimage.target import Target
 
 pytestmark = pytest.mark.local
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
+from chart_values.rendering import Object
+from common.errors import UserError
+from common.paths import CHART
 from contract.service import until
+from demonstration.target import Target
 from faults.release import Answer, Release, released
-from firstimage.target import Target
-from lab.layout import DEBIAN_IMAGE
-from machine.paths import CHART
-from machine.problem import Problem
-from values.rendering import Object
+from local_cluster.layout import DEBIAN_IMAGE
 
 pytestmark = pytest.mark.local
 
@@ -221,5 +221,5 @@ def remove_log(release: Release, selector: str) -> str:
             release.target.kubectl, "logs", f"--namespace={release.namespace}", "--container=remove",
             f"--selector={selector}",
         )  # fmt: skip
-    except Problem:
+    except UserError:
         return ""

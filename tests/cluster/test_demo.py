@@ -9,30 +9,30 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from firstimage import build, journey, service
-from firstimage.target import Target
-from lab import layout, registries, tools
-from machine.paths import SCRIPTS
-from machine.problem import Problem
+from common.errors import UserError
+from common.paths import SCRIPTS
+from demonstration import build_client, release, steps
+from demonstration.target import Target
+from local_cluster import go_tools, layout, registries
 
 
 @pytest.fixture(scope="module")
 def installed(cluster: Target) -> Iterator[Target]:
     """The service, installed; afterwards its namespace is gone."""
-    service.install(cluster, f"{cluster.registry}/test-cluster-")
+    release.install(cluster, f"{cluster.registry}/test-cluster-")
     yield cluster
-    cluster.run(cluster.kubectl, "delete", "namespace", service.NAMESPACE)
+    cluster.run(cluster.kubectl, "delete", "namespace", release.NAMESPACE)
 
 
 def build_pods(target: Target) -> list[str]:
-    listed = target.get("pods", f"--namespace={service.NAMESPACE}", "--selector=component=binderhub-build")
+    listed = target.get("pods", f"--namespace={release.NAMESPACE}", "--selector=component=binderhub-build")
     return [pod["metadata"]["name"] for pod in listed["items"]]
 
 
 def test_every_step_of_the_demonstration_holds(cluster: Target) -> None:
-    rows = journey.Rows()
+    rows = steps.Rows()
 
-    journey.run(cluster, rows)
+    steps.run(cluster, rows)
 
     evidence = {name.split(" http")[0]: text for name, _, text in rows.rows}
     built = re.search(r"(\S+), built on (\S+)", evidence["Build and push"])
@@ -67,7 +67,7 @@ def test_the_script_on_a_named_context() -> None:
     environment = {
         **os.environ,
         "KUBECONFIG": str(layout.KUBECONFIG),
-        "PATH": f"{tools.folder()}:{os.environ['PATH']}",
+        "PATH": f"{go_tools.folder()}:{os.environ['PATH']}",
         "REGISTRY_USERNAME": layout.REGISTRY_USER,
         "REGISTRY_PASSWORD": registries.PASSWORD.read_text(),
     }
@@ -86,23 +86,23 @@ def test_the_script_on_a_named_context() -> None:
 def test_a_push_without_a_login_fails_and_says_so(installed: Target) -> None:
     empty = base64.b64encode(b'{"auths": {}}').decode()
     patch = json.dumps({"data": {"config.json": empty}})
-    namespace = f"--namespace={service.NAMESPACE}"
+    namespace = f"--namespace={release.NAMESPACE}"
     installed.run(installed.kubectl, "patch", namespace, "secret/build-pods-docker-config", f"--patch={patch}")
     try:
-        with service.reached(installed) as binderhub, pytest.raises(Problem) as problem:
-            build.request(build.url(binderhub, installed.repository, installed.ref), lambda _event: None)
+        with release.reached(installed) as binderhub, pytest.raises(UserError) as problem:
+            build_client.request(build_client.url(binderhub, installed.repository, installed.ref), lambda _event: None)
         assert re.search("no basic auth credentials|authentication required|unauthorized", problem.value.what)
     finally:
-        installed.run(installed.helm, "uninstall", service.RELEASE, namespace, "--wait")
-        service.install(installed, f"{installed.registry}/test-cluster-")
+        installed.run(installed.helm, "uninstall", release.RELEASE, namespace, "--wait")
+        release.install(installed, f"{installed.registry}/test-cluster-")
 
 
 def test_a_repository_that_is_not_there_fails_and_says_so(installed: Target) -> None:
     repository = f"{installed.repository.removesuffix('.git')}-that-nobody-made.git"
-    with service.reached(installed) as binderhub, pytest.raises(Problem, match="The build failed"):
-        build.request(build.url(binderhub, repository, "HEAD"), lambda _event: None)
+    with release.reached(installed) as binderhub, pytest.raises(UserError, match="The build failed"):
+        build_client.request(build_client.url(binderhub, repository, "HEAD"), lambda _event: None)
 
 
 def test_asking_for_a_build_at_a_wrong_address_is_told(installed: Target) -> None:
-    with service.reached(installed) as binderhub, pytest.raises(Problem, match="404"):
-        build.request(f"{binderhub}/no-such-path", lambda _event: None)
+    with release.reached(installed) as binderhub, pytest.raises(UserError, match="404"):
+        build_client.request(f"{binderhub}/no-such-path", lambda _event: None)

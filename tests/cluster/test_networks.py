@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from contract.service import until
+from demonstration.target import Target
 from faults.release import Release, released
-from firstimage.target import Target
-from lab import layout, repositories, substitutes
+from local_cluster import git_repositories, layout, substitute_images
 
 pytestmark = [pytest.mark.local, pytest.mark.usefixtures("local_cluster")]
 
@@ -60,7 +60,7 @@ class Pods:
 
     def run(self, name: str, labels: dict[str, str]) -> None:
         """Start a pod that listens on `POD_PORT`, and wait until it is ready."""
-        image = next(image.substitutes for image in substitutes.images() if image.folder == "binderhub")
+        image = next(image.substitutes for image in substitute_images.images() if image.folder == "binderhub")
         command = ["python3", "-m", "http.server", str(POD_PORT)]
         container = {"name": "main", "image": image, "command": command}
         spec = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container]}
@@ -163,14 +163,14 @@ def from_a_step(
         lines = [f"{target} {host} {port}\n" for target, (host, port) in targets.items()]
         for file, text in {"Dockerfile": DOCKERFILE, "probe": PROBE, "targets": "".join(lines), "name": name}.items():
             (source / file).write_text(text)
-        monkeypatch.setattr(repositories, "SOURCES", source.parent)
-        repositories.make()
+        monkeypatch.setattr(git_repositories, "SOURCES", source.parent)
+        git_repositories.make()
         try:
             with ours.reached() as reached:
                 answer = reached.answer(name, "main")
                 reached.nothing_left()
         finally:
-            shutil.rmtree(repositories.FOLDER / f"{name}.git")
+            shutil.rmtree(git_repositories.FOLDER / f"{name}.git")
         assert answer.end["phase"] == "ready", answer.end  # so it was pushed as well
         said = dict(re.findall(r"reach (\S+) (yes|no)", answer.text("building")))
         assert set(said) == set(targets)

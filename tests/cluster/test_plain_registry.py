@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 from contract.registries import MANIFEST, PASSWORD, USER, htpasswd, serving
+from demonstration.target import Target
 from faults.release import WAY_TO_THIS_MACHINE, released
-from firstimage.target import Target
-from lab.layout import GATEWAY
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

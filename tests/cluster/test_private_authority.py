@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 import trustme
+from demonstration.target import Target
 from executor.git_servers import serving
 from faults.release import WAY_TO_THIS_MACHINE, Release, released, values
-from firstimage.target import Target
-from lab.layout import GATEWAY
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

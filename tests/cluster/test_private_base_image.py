@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from demonstration.target import Target
 from executor.git_servers import serving
 from faults.release import WAY_TO_THIS_MACHINE, Release, released
-from firstimage.target import Target
-from lab.layout import GATEWAY
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from chart_values.rendering import Object
+from common.paths import CHART
+from demonstration.target import Target
 from faults.release import Answer, Release, released
-from firstimage.target import Target
-from machine.paths import CHART
-from values.rendering import Object
 
 pytestmark = pytest.mark.local
 

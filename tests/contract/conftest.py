@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from common import virtual_environment
+from common.errors import UserError
 from contract.service import Installed, Repository, Service, answers, free_port, running, until
-from lab import tools, wheel
-from machine import environment
-from machine.problem import Problem
+from local_cluster import binderhub_wheel, go_tools
 
 CLIENTS = Path(__file__).parent / "clients"
 """Versions of the kubernetes client other than the image's, each with its hash."""
@@ -19,8 +19,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "binderhub" in metafunc.fixturenames:
         given = metafunc.config.getoption("--binderhub-wheel")
         try:
-            name = f"binderhub-{wheel.check_wheel(given).version}" if given else "stand-in"
-        except Problem as problem:
+            name = f"binderhub-{binderhub_wheel.check_wheel(given).version}" if given else "stand-in"
+        except UserError as problem:
             raise pytest.UsageError(str(problem)) from problem
         metafunc.parametrize("binderhub", [given], ids=[name], indirect=True, scope="session")
 
@@ -37,10 +37,14 @@ def binderhub(
 ) -> Installed:
     """The package under test, on the packages of BinderHub's image."""
     folder = tmp_path_factory.mktemp("binderhub")
-    file = request.param or wheel.build_standin(folder)
-    info = wheel.check_wheel(file)
+    file = request.param or binderhub_wheel.build_standin(folder)
+    info = binderhub_wheel.check_wheel(file)
     interpreter = request.config.getoption("--binderhub-python")
-    python = environment.make(wheel.IMAGE / "requirements.lock", "binderhub", interpreter) / "bin" / "python"
+    python = (
+        virtual_environment.make(binderhub_wheel.IMAGE / "requirements.lock", "binderhub", interpreter)
+        / "bin"
+        / "python"
+    )
     packages = folder / "packages"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(packages)]
     subprocess.run([*install, "--no-index", str(file)], check=True)
@@ -71,7 +75,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
     subprocess.run(["git", "-C", work, "push", "--quiet", "--tags", "origin", "HEAD:main"], check=True)
     asked = subprocess.run(["git", "-C", work, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     address = f"127.0.0.1:{free_port()}"
-    server = subprocess.Popen([tools.folder() / "gitserver", address, folder])
+    server = subprocess.Popen([go_tools.folder() / "gitserver", address, folder])
     try:
         until(lambda: answers(f"http://{address}/"), "the Git server")
         yield Repository(f"http://{address}/First_Repo.git", asked.stdout.strip())

@@ -20,7 +20,7 @@ import yaml
 from contract.service import answers, free_port, until
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from lab import tools
+from local_cluster import go_tools
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -70,7 +70,7 @@ def serving(folder: Path, storage: Path, auth: dict[str, Any], address: str = "1
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [tools.folder() / "registry", "serve", folder / "config.yaml"], stdout=log, stderr=log
+            [go_tools.folder() / "registry", "serve", folder / "config.yaml"], stdout=log, stderr=log
         )
     try:
         until(lambda: answers(f"http://{host}/v2/"), "the registry")

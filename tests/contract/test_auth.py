@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from chart_values.rendering import Chart
 from contract.service import Installed, Service, running
 from hub.process import Hub
 from hub.process import running as jupyterhub
-from lab import tools
-from values.rendering import Chart
+from local_cluster import go_tools
 
 FORBIDDEN = [{"phase": "failed", "status_code": 403, "message": "Forbidden\n"}]
 
@@ -59,7 +59,7 @@ def test_without_the_services_name_any_token_of_the_hub_will_do(binderhub: Insta
 
 def rendered(hub: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """The environment that the chart gives BinderHub, with a token for the Secret, and what it gives c.BinderHub."""
-    objects = Chart(tools.folder() / "helm").render({"hub": {"enabled": True, **hub}})
+    objects = Chart(go_tools.folder() / "helm").render({"hub": {"enabled": True, **hub}})
     (container,) = objects.one("Deployment", "binderhub")["spec"]["template"]["spec"]["containers"]
     told = {entry["name"]: entry.get("value", "from a Secret") for entry in container["env"]}
     config = yaml.safe_load(objects.one("Secret", "binderhub")["stringData"]["chart-config.yaml"])["config"]

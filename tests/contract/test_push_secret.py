@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from common.paths import CHART
 from contract.kubernetes_api import NAMESPACE, serving
 from contract.service import Installed, new_ref, running
-from machine.paths import CHART
 
 CONFIG = f"""
 import sys

@@ -16,7 +16,7 @@ from typing import Any
 from contract.service import free_port, until
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from lab import tools
+from local_cluster import go_tools
 
 TOKEN = "test-token"  # noqa: S105 - for a server that lives as long as the tests
 Json = dict[str, Any]
@@ -156,7 +156,7 @@ def ended(code: int, reason: str = "") -> Json:
 @contextmanager
 def serving(folder: Path) -> Iterator[ApiServer]:
     """The two processes, with their data in `folder`."""
-    programs = tools.folder()
+    programs = go_tools.folder()
     client, peer, port = free_port(), free_port(), free_port()
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     signing = folder / "sa.key"

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 import yaml
 from binderhub_service.objects import report_words
+from common.paths import CHART
 from contract.conftest import binderhub, kubernetes_client, pytest_generate_tests  # noqa: F401 - fixtures
 from contract.service import Installed, Service, Stream, new_ref, running
 from executor.api_server import RUNS, WAITS, ApiServer, Namespace, ended, serving
 from executor.proxy import Log, Proxy, between
-from machine.paths import CHART
 
 FILES = CHART / "files"
 INSIDE = Path(__file__).parent / "inside"

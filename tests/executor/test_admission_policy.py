@@ -12,10 +12,10 @@ import pytest
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.objects import SECRET_ANNOTATION, BuildSpec, build_name, make_pod, make_secret, owner_label
 from binderhub_service.programs import BUILD
+from chart_values.rendering import ANONYMOUS, Chart, Objects
 from contract.service import until
 from executor.api_server import ApiServer, Namespace
-from lab import tools
-from values.rendering import ANONYMOUS, Chart, Objects
+from local_cluster import go_tools
 
 ACCOUNT = "binderhub"
 IMAGE = "quay.io/r2d:1"
@@ -137,7 +137,7 @@ def builds(server: ApiServer) -> Iterator[Builds]:
     server.request("POST", of_binderhub.path("serviceaccounts"), {"metadata": {"name": ACCOUNT}})
     token = server.request("POST", of_binderhub.path("serviceaccounts", f"{ACCOUNT}/token"), {"spec": {}})
     values = {**VALUES, "buildPods": {**VALUES["buildPods"], "namespace": namespace.name}}
-    chart = Chart(tools.folder() / "helm", first=(ANONYMOUS,))
+    chart = Chart(go_tools.folder() / "helm", first=(ANONYMOUS,))
     found = Builds(
         namespace,
         dataclasses.replace(server, token=token["status"]["token"]),

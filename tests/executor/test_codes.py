@@ -4,7 +4,7 @@ import re
 
 import pytest
 from binderhub_service.failures import DOCS, FAILURES, Failure
-from machine.paths import CHART, CLONE
+from common.paths import CHART, CLONE
 
 
 @pytest.mark.parametrize("code", FAILURES)

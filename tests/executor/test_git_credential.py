@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from binderhub_service.objects import GIT_FILE, SOURCE, BuildSpec, make_pod, make_secret
+from common import virtual_environment
 from executor.git_servers import GitServer, serving
 from executor.test_pod import ENGINE, WANTED
-from lab.wheel import IMAGE
-from machine import environment
+from local_cluster.binderhub_wheel import IMAGE
 
 REPO2DOCKER = IMAGE.parent / "repo2docker"
 USER, PASSWORD = "x-token", "t0ps3cret"
@@ -22,7 +22,7 @@ LOGIN = f"{USER}:{PASSWORD}"
 @pytest.fixture(scope="module")
 def repo2docker() -> Path:
     """An interpreter that has it, as in the image of builds."""
-    return environment.make(REPO2DOCKER / "requirements.lock", "repo2docker") / "bin" / "python"
+    return virtual_environment.make(REPO2DOCKER / "requirements.lock", "repo2docker") / "bin" / "python"
 
 
 @dataclass

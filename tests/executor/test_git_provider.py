@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import pytest
 from binderhub_service.repo_providers import git_address
+from common.paths import CHART
 from contract.conftest import repository  # noqa: F401 - a fixture
 from contract.service import Installed, Repository, Service, new_ref, running, until
 from executor.git_servers import GitServer, serving
-from machine.paths import CHART
 
 CANARY = "canary7f3a"
 CREDENTIALS = f"username=robot\\npassword={CANARY}"

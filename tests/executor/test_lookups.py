@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from common.paths import CHART
 from contract.service import PATIENCE_SECONDS, Installed, Service, new_ref, running, until
-from machine.paths import CHART
 
 CONFIG = f"""
 import sys

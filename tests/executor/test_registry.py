@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from common.paths import CHART
 from contract.registries import INDEX, MANIFEST, PASSWORD, SERVICE, USER, Registry, Tokens
 from contract.service import Installed, free_port, new_ref, running
 from contract.test_registry import (  # noqa: F401 - fixtures
@@ -24,7 +25,6 @@ from contract.test_registry import (  # noqa: F401 - fixtures
     token_registry,
     with_tokens,
 )
-from machine.paths import CHART
 
 
 def config(where: Registry, more: str = "") -> str:

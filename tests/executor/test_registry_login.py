@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from binderhub_service.registry.login_rules import address, challenges, may_receive_login
+from common.paths import CHART
 from contract.registries import PASSWORD, USER
 from contract.service import Installed, free_port, running
 from contract.test_registry import ask
-from machine.paths import CHART
 
 LOGIN = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 TOKEN = "t0ken"  # noqa: S105 - of a test

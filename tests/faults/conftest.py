@@ -1,8 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
+from demonstration.target import Target
 from faults.release import Release, released
-from firstimage.target import Target
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.layout import CONTROL
+from local_cluster.layout import CONTROL
 
 
 def api_server() -> list[int]:

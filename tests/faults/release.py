@@ -15,9 +15,9 @@ from urllib.parse import quote
 import httpx
 import httpx_sse
 import yaml
+from common.paths import CHART
 from contract.service import until
-from firstimage.target import Target
-from machine.paths import CHART
+from demonstration.target import Target
 
 NAME = "faults"
 

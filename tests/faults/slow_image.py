@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from lab.layout import MIRROR
-from lab.registries import NODE_HOSTS, mirror_name
+from local_cluster.layout import MIRROR
+from local_cluster.registries import NODE_HOSTS, mirror_name
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -8,7 +8,7 @@ from contract.service import until
 from executor.git_servers import serving
 from faults.processes import daemons, end_first
 from faults.release import WAY_TO_THIS_MACHINE, Release, ready_pods, values
-from lab.layout import GATEWAY
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

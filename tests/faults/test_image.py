@@ -2,11 +2,11 @@
 
 import pytest
 import yaml
+from common.paths import CHART
+from demonstration.target import Target
 from faults.release import Answer, Release, released, together, values
 from faults.slow_image import slow_image
-from firstimage.target import Target
-from lab.layout import GATEWAY
-from machine.paths import CHART
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

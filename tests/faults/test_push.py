@@ -5,11 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from demonstration.target import Target
 from executor.git_servers import serving
 from faults.refusing import Refusal, Refusing, refusing
 from faults.release import WAY_TO_THIS_MACHINE, Answer, Release, released, values
-from firstimage.target import Target
-from lab.layout import GATEWAY, REGISTRY_ADDRESS
+from local_cluster.layout import GATEWAY, REGISTRY_ADDRESS
 
 pytestmark = pytest.mark.local
 

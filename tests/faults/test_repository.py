@@ -4,7 +4,7 @@ import pytest
 from contract.service import free_port
 from faults.locked import locked
 from faults.release import WAY_TO_THIS_MACHINE, Release
-from lab.layout import GATEWAY
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

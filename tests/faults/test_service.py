@@ -14,7 +14,7 @@ from contract.service import until
 from faults import knock
 from faults.processes import api_server, stopped
 from faults.release import Answer, Release, path, ready_pods
-from lab.layout import NODES
+from local_cluster.layout import NODES
 
 pytestmark = pytest.mark.local
 

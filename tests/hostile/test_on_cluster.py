@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from demonstration.target import Target
 from executor.git_servers import GitServer, serving
 from faults.release import WAY_TO_THIS_MACHINE, Answer, Release, released
-from firstimage.target import Target
 from hostile.repositories import FORGED, MARKER, REPOSITORIES, Fill, of
 from hostile.test_programs import committed, git
-from lab.layout import GATEWAY
+from local_cluster.layout import GATEWAY
 
 pytestmark = pytest.mark.local
 

@@ -24,10 +24,10 @@ from binderhub_service.objects import GIT_FILE, HANDOVER, SOURCE, BuildSpec, mak
 from binderhub_service.pod_logs import log_event
 from binderhub_service.programs import BUILD, FETCH, FETCHED, read_report, report_word
 from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves
+from common import virtual_environment
 from executor.git_servers import WHO
 from hostile.repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Fill, Hostile
-from lab.wheel import IMAGE
-from machine import environment
+from local_cluster.binderhub_wheel import IMAGE
 
 REPO2DOCKER = IMAGE.parent / "repo2docker"
 ENGINE = DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", True)
@@ -220,7 +220,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def pods(folder: Path) -> Iterator[Pods]:
-    python = environment.make(REPO2DOCKER / "requirements.lock", "repo2docker") / "bin" / "python"
+    python = virtual_environment.make(REPO2DOCKER / "requirements.lock", "repo2docker") / "bin" / "python"
     with daemon(folder / "daemon" / "docker-api.sock"):
         yield Pods(folder, python)
 

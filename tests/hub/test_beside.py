@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from demonstration.target import Target
 from faults.release import Release, namespaced
-from firstimage.target import Target
 from hub.people import CONFIG, People
-from lab import substitutes
+from local_cluster import substitute_images
 
 pytestmark = pytest.mark.local
 
@@ -28,7 +28,7 @@ VALUES: dict[str, Any] = {
 
 def objects(people: People) -> list[dict[str, Any]]:
     """What Zero to JupyterHub has of a hub that BinderHub relies on, under its names; and the token of a user."""
-    image = next(image.substitutes for image in substitutes.images() if image.folder == "binderhub")
+    image = next(image.substitutes for image in substitute_images.images() if image.folder == "binderhub")
     environment = people.environment(f"http://0.0.0.0:{PORT}")
     container = {
         "name": "hub",

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from lab import cluster as lab
-from lab import layout, mirror, network, registries, repositories, substitutes, tools
+from local_cluster import cluster as lab
+from local_cluster import git_repositories, go_tools, image_mirror, layout, network, registries, substitute_images
 
 pytestmark = [pytest.mark.local, pytest.mark.usefixtures("local_cluster")]
 
@@ -60,14 +60,16 @@ def trusted() -> httpx.Client:
 def test_every_part_tells_its_real_version() -> None:
     version: dict[str, Any] = json.loads(lab.kubectl("version", "--output=json"))
     nodes = json.loads(lab.kubectl("get", "nodes", "--output=json"))["items"]
-    pinned = tools.module("kubernetes").version
+    pinned = go_tools.module("kubernetes").version
     assert version["serverVersion"]["gitVersion"] == version["clientVersion"]["gitVersion"] == pinned
     assert {node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes} == {pinned}
     assert {node["status"]["nodeInfo"]["containerRuntimeVersion"] for node in nodes} == {
-        f"containerd://{tools.module('containerd').version.lstrip('v')}"
+        f"containerd://{go_tools.module('containerd').version.lstrip('v')}"
     }
-    helm = subprocess.run([tools.folder() / "helm", "version", "--short"], capture_output=True, text=True, check=True)
-    assert helm.stdout.startswith(tools.module("helm").version)
+    helm = subprocess.run(
+        [go_tools.folder() / "helm", "version", "--short"], capture_output=True, text=True, check=True
+    )
+    assert helm.stdout.startswith(go_tools.module("helm").version)
 
 
 def test_nodes_are_labelled_as_those_of_a_jupyterhub() -> None:
@@ -119,7 +121,7 @@ try:
 except Exception as error:
     print(type(error).__name__)
 """
-    binderhub = next(image.substitutes for image in substitutes.images() if image.folder == "binderhub")
+    binderhub = next(image.substitutes for image in substitute_images.images() if image.folder == "binderhub")
     assert run_pod("trust", binderhub, ["python3", "-c", program], "node1") == "SSLCertVerificationError\n"
 
 
@@ -128,11 +130,11 @@ def test_the_mirror_takes_no_pushes() -> None:
     assert answer.status_code == httpx.codes.METHOD_NOT_ALLOWED
 
 
-@pytest.mark.parametrize("image", substitutes.images(), ids=lambda image: image.folder)
-def test_a_substitute_says_what_it_stands_for_and_what_is_inside(image: substitutes.Image) -> None:
+@pytest.mark.parametrize("image", substitute_images.images(), ids=lambda image: image.folder)
+def test_a_substitute_says_what_it_stands_for_and_what_is_inside(image: substitute_images.Image) -> None:
     found = labels(image.substitutes)
-    assert found[f"{mirror.LABEL}substitutes"] == image.substitutes
-    versions = dict(word.split("=", 1) for word in found[f"{mirror.LABEL}versions"].split())
+    assert found[f"{image_mirror.LABEL}substitutes"] == image.substitutes
+    versions = dict(word.split("=", 1) for word in found[f"{image_mirror.LABEL}versions"].split())
     wanted = {f"debian:{name}" for name in image.debian} | {f"pypi:{name}" for name in image.python}
     wanted |= {f"go:{folder}" for folder in image.go}
     assert set(versions) == wanted
@@ -144,14 +146,14 @@ def test_git_is_served_over_the_smart_protocol(tmp_path: Path) -> None:
     # A shallow clone is what the dumb protocol cannot do.
     subprocess.run(["git", "clone", "--quiet", "--depth=1", url, tmp_path / "clone"], check=True)
     served = {path.name for path in (tmp_path / "clone").iterdir()} - {".git"}
-    assert served == {path.name for path in (repositories.SOURCES / "first-image").iterdir()}
+    assert served == {path.name for path in (git_repositories.SOURCES / "first-image").iterdir()}
 
 
 def test_a_changed_repository_is_served_with_one_commit_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "sources" / "changing"
     source.mkdir(parents=True)
-    monkeypatch.setattr(repositories, "SOURCES", source.parent)
-    monkeypatch.setattr(repositories, "FOLDER", tmp_path / "served")
+    monkeypatch.setattr(git_repositories, "SOURCES", source.parent)
+    monkeypatch.setattr(git_repositories, "FOLDER", tmp_path / "served")
 
     served = ["git", "--git-dir", str(tmp_path / "served" / "changing.git")]
 
@@ -161,12 +163,12 @@ def test_a_changed_repository_is_served_with_one_commit_more(tmp_path: Path, mon
         )
 
     (source / "Dockerfile").write_text("FROM scratch\n")
-    repositories.make()
-    repositories.make()
+    git_repositories.make()
+    git_repositories.make()
     assert count() == 1
     (source / "Dockerfile").unlink()
     (source / "README.md").write_text("none\n")
-    repositories.make()
+    git_repositories.make()
     assert count() == 2
     tree = [*served, "ls-tree", "--name-only", "main"]
     assert subprocess.run(tree, capture_output=True, text=True, check=True).stdout == "README.md\n"

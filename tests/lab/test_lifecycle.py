@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from firstimage import service, target
-from lab import boot, cgroups, layout, registries, users
-from lab import cluster as lab
-from machine.paths import SCRIPTS
-from machine.problem import Problem
+from common.errors import UserError
+from common.paths import SCRIPTS
+from demonstration import release, target
+from local_cluster import cgroups, cluster_users, hosts, layout, registries
+from local_cluster import cluster as lab
 from traces import listing
 
 pytestmark = [pytest.mark.lifecycle, pytest.mark.usefixtures("lab_afterwards")]
@@ -38,7 +38,7 @@ def no_other_user_counts(request: pytest.FixtureRequest) -> Iterator[None]:
     """With --force, these tests too replace and remove a cluster that another command uses."""
     with pytest.MonkeyPatch.context() as patch:
         if request.config.getoption("--force"):
-            patch.setattr(users, "others", list)
+            patch.setattr(cluster_users, "others", list)
         yield
 
 
@@ -55,7 +55,7 @@ def bare() -> dict[str, list[str]]:
 
 def test_down_leaves_the_machine_as_it_was(bare: dict[str, list[str]]) -> None:
     lab.up()
-    service.install(target.local(None, "HEAD"), "registry.lab.test/lifecycle-")
+    release.install(target.local(None, "HEAD"), "registry.lab.test/lifecycle-")
     changed = differences(bare, listing())
     for kind in ("processes in other namespaces", "network namespaces", "links", "routes", "firewall", "loop devices"):
         assert changed.get(kind), f"a running cluster shows nothing among the {kind}, so the comparison proves nothing"
@@ -81,7 +81,7 @@ def test_settings_that_were_changed_are_put_back() -> None:
 
 def test_up_after_everything_was_killed() -> None:
     lab.up()
-    first = {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+    first = {host.name: hosts.first_process(host.name) for host in layout.HOSTS}
     for pid in cgroups.processes():
         with contextlib.suppress(ProcessLookupError):  # the kernel ends what its namespace's first process leaves
             os.kill(pid, signal.SIGKILL)
@@ -90,18 +90,18 @@ def test_up_after_everything_was_killed() -> None:
     lab.up()
 
     assert lab.running()
-    assert first != {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+    assert first != {host.name: hosts.first_process(host.name) for host in layout.HOSTS}
 
 
 def test_up_replaces_a_cluster_that_another_clone_made_differently() -> None:
     lab.up()
-    node = boot.first_process("node1")
+    node = hosts.first_process("node1")
     layout.STATE.write_text(json.dumps({**lab.state(), "fingerprint": "another"}))
 
     lab.up()
 
     assert lab.running()
-    assert boot.first_process("node1") != node
+    assert hosts.first_process("node1") != node
 
 
 def test_a_cluster_whose_notes_are_torn_is_replaced_and_removed() -> None:
@@ -131,15 +131,15 @@ def test_nobody_else_can_read_what_the_cluster_keeps() -> None:
 
 def test_up_again_changes_nothing() -> None:
     lab.up()
-    before = {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+    before = {host.name: hosts.first_process(host.name) for host in layout.HOSTS}
 
     lab.up()
 
-    assert before == {host.name: boot.first_process(host.name) for host in layout.HOSTS}
+    assert before == {host.name: hosts.first_process(host.name) for host in layout.HOSTS}
 
 
 def test_a_second_up_at_once_is_told_to_wait() -> None:
-    with users.alone(), pytest.raises(Problem, match="raising or removing the cluster right now"):
+    with cluster_users.alone(), pytest.raises(UserError, match="raising or removing the cluster right now"):
         lab.up()
 
 
@@ -174,15 +174,15 @@ def test_up_interrupted_in_the_middle_ends_with_a_sentence_and_works_again(
 
 def test_a_node_that_is_switched_off_and_on_is_ready_again() -> None:
     lab.up()
-    init = boot.first_process("node2")
+    init = hosts.first_process("node2")
     assert init
     os.kill(init, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while boot.first_process("node2"):
+    while hosts.first_process("node2"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
-    boot.start("node2")
+    hosts.start("node2")
 
     lab.kubectl("wait", "node/node2", "--for=condition=Ready", "--timeout=120s")
     lab.kubectl("wait", "pod", "--all", "-n", "kube-system", "--for=condition=Ready", "--timeout=120s")

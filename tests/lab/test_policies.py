@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import cluster as lab
-from lab import layout, substitutes
-from machine.problem import Problem
+from common.errors import UserError
+from local_cluster import cluster as lab
+from local_cluster import layout, substitute_images
 
 pytestmark = [pytest.mark.local, pytest.mark.usefixtures("local_cluster")]
 
@@ -21,7 +21,7 @@ IPV6 = {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}}
 
 
 def pod(name: str, node: str) -> dict[str, Any]:
-    image = next(image.substitutes for image in substitutes.images() if image.folder == "binderhub")
+    image = next(image.substitutes for image in substitute_images.images() if image.folder == "binderhub")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -52,7 +52,7 @@ def connects(source: str, address: str) -> bool:
     words = ["timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{address}/8000"]
     try:
         lab.kubectl("exec", "-n", NAMESPACE, source, "--", *words)
-    except Problem:
+    except UserError:
         return False
     return True
 

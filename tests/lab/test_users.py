@@ -9,29 +9,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import cluster, layout, mirror, repositories, tools, users
-from machine.paths import SCRIPTS
-from machine.problem import Problem
+from common.errors import UserError
+from common.paths import SCRIPTS
+from local_cluster import cluster, cluster_users, git_repositories, go_tools, image_mirror, layout
 
 # A command of a clone: it does what it reads, line by line, and says how that went. It ends with its input.
 COMMAND = """
 import sys
 from pathlib import Path
-from lab import layout, users
-from machine.problem import Problem
+from local_cluster import layout, cluster_users
+from common.errors import UserError
 
 layout.LOCKS = Path({locks!r})
 for line in sys.stdin:
     try:
         exec(line)
         print("done", flush=True)
-    except Problem as problem:
+    except UserError as problem:
         print(" ".join(str(problem).split()), flush=True)
 """
-USE = "with users.alone(): users.use()"
-LEAVE = "with users.alone(): users.leave()"
-REMOVE = "with users.alone(): users.refuse_others('remove it', force=False)"
-FORCE = "with users.alone(): users.refuse_others('remove it', force=True)"
+USE = "with cluster_users.alone(): cluster_users.use()"
+LEAVE = "with cluster_users.alone(): cluster_users.leave()"
+REMOVE = "with cluster_users.alone(): cluster_users.refuse_others('remove it', force=False)"
+FORCE = "with cluster_users.alone(): cluster_users.refuse_others('remove it', force=True)"
 
 
 class Running:
@@ -64,7 +64,7 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of locks for this test and its commands."""
     monkeypatch.setattr(layout, "LOCKS", tmp_path / "locks")
     yield tmp_path / "locks"
-    users.leave()
+    cluster_users.leave()
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def start(tmp_path: Path, locks: Path) -> Iterator[Callable[..., Running]]:
     def run(name: str, *arguments: str) -> Running:
         scripts = tmp_path / name / "scripts"
         if not scripts.exists():
-            for package in ("lab", "machine"):
+            for package in ("local_cluster", "common"):
                 shutil.copytree(SCRIPTS / package, scripts / package, ignore=shutil.ignore_patterns("go", "images"))
             (scripts / "demo").write_text(COMMAND.format(locks=str(locks)))
         started.append(Running(tmp_path / name, *arguments))
@@ -154,14 +154,14 @@ def test_a_command_that_left_uses_nothing(start: Callable[..., Running]) -> None
 
 def test_a_command_may_remove_what_the_command_that_started_it_uses(start: Callable[..., Running]) -> None:
     """As a test that runs ./scripts/down, or a page that does."""
-    with users.alone():
-        users.use()
+    with cluster_users.alone():
+        cluster_users.use()
     assert start("one").does(REMOVE) == "done"
 
 
 def test_only_one_at_a_time_raises_or_removes_and_the_other_is_told_who(start: Callable[..., Running]) -> None:
     one, two = start("one"), start("two")
-    assert one.does("held = users.alone(); held.__enter__()") == "done"
+    assert one.does("held = cluster_users.alone(); held.__enter__()") == "done"
     said = two.does(FORCE)
     assert said.startswith(f"`scripts/demo` (process {one.process.pid}, clone {one.clone}) is raising or removing")
     one.ends(signal.SIGKILL)
@@ -176,15 +176,15 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(cluster, "_unfit", lambda _wanted: "it is of another clone")
     monkeypatch.setattr(cluster, "_remove", lambda: found.append("remove"))
     monkeypatch.setattr(cluster, "_raise", lambda *_: found.append("raise"))
-    monkeypatch.setattr(tools, "build", lambda: found.append("build"))
-    monkeypatch.setattr(mirror, "fill", lambda _images: found.append("fill"))
-    monkeypatch.setattr(repositories, "make", lambda: found.append("repositories"))
+    monkeypatch.setattr(go_tools, "build", lambda: found.append("build"))
+    monkeypatch.setattr(image_mirror, "fill", lambda _images: found.append("fill"))
+    monkeypatch.setattr(git_repositories, "make", lambda: found.append("repositories"))
     return found
 
 
 def test_down_leaves_a_cluster_that_another_uses(start: Callable[..., Running], done: list[str]) -> None:
     start("one").does(USE)
-    with pytest.raises(Problem, match="would remove it"):
+    with pytest.raises(UserError, match="would remove it"):
         cluster.down()
     assert done == []
     cluster.down(force=True)
@@ -195,7 +195,7 @@ def test_up_leaves_a_cluster_that_another_uses_and_says_so_before_it_builds(
     start: Callable[..., Running], done: list[str]
 ) -> None:
     start("one").does(USE)
-    with pytest.raises(Problem, match="would replace it, since it is of another clone"):
+    with pytest.raises(UserError, match="would replace it, since it is of another clone"):
         cluster.up()
     assert done == []
     cluster.up(force=True)
@@ -214,8 +214,8 @@ def test_up_beside_another_user_uses_a_cluster_that_fits(
 
 
 def test_down_ends_the_use_of_the_command_that_removes(done: list[str]) -> None:
-    with users.alone():
-        users.use()
+    with cluster_users.alone():
+        cluster_users.use()
     cluster.down()
     assert done == ["remove"]
     assert list(layout.LOCKS.glob("use-*")) == []
@@ -233,13 +233,13 @@ def test_down_without_a_cluster_refuses_nobody(
 SCRIPT = """
 import sys
 from pathlib import Path
-from lab import cluster, layout
-from machine import entry
+from local_cluster import cluster, layout
+from common import entry_point
 
 layout.LOCKS = Path({locks!r})
 cluster.present = lambda: True
 cluster._remove = lambda: print("removed")
-sys.exit(entry.run("down"))
+sys.exit(entry_point.run("down"))
 """
 
 

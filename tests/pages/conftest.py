@@ -5,8 +5,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from pages.blocks import read
-from pages.run import BlockFailed, PageRun
+from documentation.blocks import read
+from documentation.page_runner import BlockFailed, PageRun
 
 RunPage = Callable[..., BlockFailed | None]
 
@@ -17,7 +17,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    monkeypatch.setattr("pages.run.PROCESS_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("documentation.page_runner.PROCESS_PATIENCE_SECONDS", 0.5)
     return folder
 
 

@@ -1,7 +1,7 @@
 """What a bundle must not hold."""
 
 import yaml
-from pages.bundle import MASK, masked
+from documentation.failure_report import MASK, masked
 
 MANIFEST = """\
 apiVersion: v1

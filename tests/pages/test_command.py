@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from machine.paths import CLONE
+from common.paths import CLONE
 
 FRONT = "---\nrun: {cluster: false}\n---\n"
 GOOD = FRONT + "# Good\n\n{.run}\n```bash\necho hello\n```\n\n{.output}\n```text\nhello\n```\n"

@@ -3,8 +3,8 @@
 import subprocess
 
 import pytest
-from machine.paths import CLONE, SCRIPTS
-from pages.tree import pages_in
+from common.paths import CLONE, SCRIPTS
+from documentation.page_files import pages_in
 
 PAGES = {path.relative_to(CLONE).as_posix(): page for path, page in pages_in(CLONE / "docs").items()}
 
@@ -16,7 +16,7 @@ def test_a_page_runs_as_printed(page: str, request: pytest.FixtureRequest) -> No
     if request.config.getoption("--binderhub-wheel"):
         pytest.skip("the pages raise the local cluster themselves, and do so with the stand-in")
     changed = subprocess.run(
-        ["git", "status", "--porcelain", "--", "scripts/lab", "chart"],
+        ["git", "status", "--porcelain", "--", "scripts/local_cluster", "chart"],
         cwd=CLONE,
         capture_output=True,
         text=True,

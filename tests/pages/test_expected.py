@@ -1,7 +1,7 @@
 """Printed output against output that came."""
 
 import pytest
-from pages.expected import FORMS, mismatch
+from documentation.expected_output import FORMS, mismatch
 
 # For each form: what a page shows, what may come instead, what may not.
 TOLERANT = {

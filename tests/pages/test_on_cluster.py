@@ -5,11 +5,11 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from firstimage.target import Target
-from machine.paths import CHART
-from pages.blocks import read
-from pages.cluster import Cluster
-from pages.run import BlockFailed, PageRun
+from common.paths import CHART
+from demonstration.target import Target
+from documentation.blocks import read
+from documentation.cluster import Cluster
+from documentation.page_runner import BlockFailed, PageRun
 
 RunPage = Callable[[str], BlockFailed | None]
 SECRET = "hunter2-in-clear"  # noqa: S105 - it opens nothing
@@ -36,7 +36,7 @@ def page_namespaces(place: Cluster) -> set[str]:
 @pytest.fixture
 def on_cluster(place: Cluster, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPage:
     """Run a page on the cluster, and assert that its namespace is gone afterwards."""
-    monkeypatch.setattr("pages.run.CLUSTER_PATIENCE_SECONDS", 5)
+    monkeypatch.setattr("documentation.page_runner.CLUSTER_PATIENCE_SECONDS", 5)
 
     def run(text: str) -> BlockFailed | None:
         page = read("book/page.md", dedent(text).lstrip("\n").encode())

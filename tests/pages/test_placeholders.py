@@ -3,7 +3,7 @@
 from pathlib import Path
 from textwrap import dedent
 
-from pages.tree import complaints, pages_in
+from documentation.page_files import complaints, pages_in
 
 DECLARED = """\
 YOUR_NAME:

@@ -3,7 +3,7 @@
 from textwrap import dedent
 
 import pytest
-from pages.blocks import Kind, read
+from documentation.blocks import Kind, read
 
 
 def complaints(text: str) -> list[str]:

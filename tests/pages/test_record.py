@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pages.record import Record, State, hash_of
+from documentation.record import Record, State, hash_of
 
 
 def record(outcome: str = "passed", chart: str | None = "chart") -> Record:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pages.run import BlockFailed
+from documentation.page_runner import BlockFailed
 
 RunPage = Callable[..., BlockFailed | None]
 

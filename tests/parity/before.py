@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from machine.paths import CLONE
+from common.paths import CLONE
 
 Json = dict[str, Any]
 

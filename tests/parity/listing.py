@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from firstimage.target import Target
+from demonstration.target import Target
 
 Listing = dict[str, list[str]]
 

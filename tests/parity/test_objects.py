@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from chart.helm3 import program as helm3_program
+from common.paths import CHART
 from contract.service import until
 from executor.api_server import TOKEN, ApiServer, serving
-from lab import tools
-from machine.paths import CHART
+from local_cluster import go_tools
 from parity import before
 
 NAME = "rel"
@@ -101,7 +101,7 @@ def namespace(server: ApiServer, tmp_path: Path, request: pytest.FixtureRequest)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(yaml.safe_dump(config))
-    helm = helm3_program() if request.param == "helm 3" else tools.folder() / "helm"
+    helm = helm3_program() if request.param == "helm 3" else go_tools.folder() / "helm"
     return Namespace(server, name, str(helm), kubeconfig)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from common.paths import CHART
+from demonstration.target import Target
 from faults.release import Release
-from firstimage.target import Target
-from lab import layout
-from machine.paths import CHART
+from local_cluster import layout
 from parity import before, listing
 
 NAME = "parity"

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from common.paths import CLONE
 from linting import checks
-from machine.paths import CLONE
 
 
 @pytest.mark.parametrize("name", checks.CHECKS)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from common.paths import CLONE
+from documentation.placeholders import declared
 from linting.checks import WORKFLOWS
-from machine.paths import CLONE
-from pages.placeholders import declared
 
 FILES = sorted(WORKFLOWS.glob("*.yaml"))
 

@@ -10,8 +10,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from machine.paths import CLONE
-from pages.site import QuietHandler
+from common.paths import CLONE
+from documentation.site import QuietHandler
 from playwright.sync_api import Browser, sync_playwright
 
 # Without them, Chromium looks up hosts that a test machine need not reach.

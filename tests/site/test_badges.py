@@ -7,8 +7,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from machine.paths import CHART
-from pages.record import hash_of
+from common.paths import CHART
+from documentation.record import hash_of
 
 Build = Callable[[Path, Path], CompletedProcess[str]]
 PAGE = "tutorials/your-first-image.md"

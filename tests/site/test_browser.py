@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from machine.paths import CLONE
-from pages.blocks import Kind, read
+from common.paths import CLONE
+from documentation.blocks import Kind, read
 from playwright.sync_api import Browser, Page
 
 PAGES = (

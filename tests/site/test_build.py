@@ -11,12 +11,12 @@ from subprocess import CompletedProcess
 import pytest
 import yaml
 from commands import docs as command
+from common.debian_packages import GROUPS
+from common.paths import CLONE
+from documentation.blocks import RULES, read
+from documentation.expected_output import FORMS
+from documentation.page_files import pages_in
 from docutils import nodes
-from machine.packages import GROUPS
-from machine.paths import CLONE
-from pages.blocks import RULES, read
-from pages.expected import FORMS
-from pages.tree import pages_in
 
 Build = Callable[[Path, Path], CompletedProcess[str]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from benchmark.results import result
-from measure import result as results
+from benchmarking import result as results
 
 Build = Callable[[Path, Path], CompletedProcess[str]]
 

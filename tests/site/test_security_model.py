@@ -2,7 +2,7 @@
 
 import re
 
-from machine.paths import CLONE
+from common.paths import CLONE
 
 PAGE = CLONE / "docs" / "explanation" / "security-model.md"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine.paths import CLONE
+from common.paths import CLONE
 
 
 def serve(output: Path, port: int) -> subprocess.Popen[str]:

@@ -1,0 +1,118 @@
+"""Where the demonstration takes place: the local cluster, or one of the person's own."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A cluster, a registry with a login, and a repository to build."""
+
+    kubectl: str
+    helm: str
+    kubeconfig: str
+    """Path of the kubeconfig; empty for kubectl's own choice."""
+    context: str
+    registry: str
+    """Where images are pushed to: a host, with a path where the registry wants one, such as quay.io/someone."""
+    username: str
+    password: str = field(repr=False)
+    repository: str
+    ref: str
+    values: tuple[Path, ...] = ()
+    """Values files that any install on this cluster needs."""
+    login_url: str = ""
+    """An URL of the registry, reachable from here, that must ask for a login; empty where it cannot be asked."""
+    authority: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """The registry's host, which is also the key of its login in a docker config."""
+        return self.registry.partition("/")[0]
+
+    def run(self, program: str, *arguments: str, given: str = "") -> str:
+        """Run kubectl or helm against this cluster and return what it printed; raises UserError when it fails."""
+        context = ("--context" if program == self.kubectl else "--kube-context", self.context)
+        done = subprocess.run(
+            [program, *context, *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.environment(),
+        )
+        if done.returncode:
+            raise UserError(
+                f"`{Path(program).name} {' '.join(arguments)}` failed:\n{(done.stderr or done.stdout).strip()[-2000:]}",
+                "Look at the cluster's events with `kubectl get events --all-namespaces`, then run this again.",
+            )
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """The environment of kubectl and helm."""
+        return {**os.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
+
+    def get(self, *arguments: str) -> Any:  # noqa: ANN401 - as JSON is
+        """What `kubectl get … --output json` answers."""
+        return json.loads(self.run(self.kubectl, "get", *arguments, "--output=json"))
+
+
+def local(repository: str | None, ref: str) -> Target:
+    """The local cluster, which must run, with its own registry and Git server."""
+    from local_cluster import go_tools, layout, registries
+
+    programs = go_tools.folder()
+    return Target(
+        kubectl=str(programs / "kubectl"),
+        helm=str(programs / "helm"),
+        kubeconfig=str(layout.KUBECONFIG),
+        context=layout.CONTEXT,
+        registry=layout.REGISTRY_NAME,
+        username=layout.REGISTRY_USER,
+        password=registries.PASSWORD.read_text(),
+        repository=repository or f"http://{layout.GIT_NAME}/first-image.git",
+        ref=ref,
+        values=(layout.VALUES,),
+        login_url=f"https://{layout.REGISTRY_ADDRESS}/v2/",
+        authority=layout.AUTHORITY,
+    )
+
+
+def named(context: str, registry: str, repository: str | None, ref: str, values: tuple[Path, ...]) -> Target:
+    """The cluster of a kubeconfig context; the registry's login comes from the environment."""
+    kubectl, helm = shutil.which("kubectl"), shutil.which("helm")
+    if not kubectl or not helm:
+        raise UserError(
+            "kubectl and helm must be on PATH for a cluster of yours.", "Install what is missing of the two."
+        )
+    try:
+        username, password = os.environ["REGISTRY_USERNAME"], os.environ["REGISTRY_PASSWORD"]
+    except KeyError as missing:
+        raise UserError(
+            f"The environment variable {missing.args[0]} is not set.",
+            "Export REGISTRY_USERNAME and REGISTRY_PASSWORD, a login that may push to the registry.",
+        ) from None
+    known = subprocess.run([kubectl, "config", "get-contexts", context], capture_output=True, check=False)
+    if known.returncode:
+        raise UserError(
+            f"The kubeconfig has no context {context}.", "See `kubectl config get-contexts` for those that it has."
+        )
+    return Target(
+        kubectl=kubectl,
+        helm=helm,
+        kubeconfig="",
+        context=context,
+        registry=registry,
+        username=username,
+        password=password,
+        repository=repository or "https://github.com/binder-examples/minimal-dockerfile",
+        ref=ref,
+        values=values,
+    )

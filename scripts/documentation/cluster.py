@@ -1,0 +1,99 @@
+"""The cluster that pages run on, as the runner sees it."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import debian_packages
+from common.errors import UserError
+
+LAB = "lab with substitutes"
+UPSTREAM = "upstream images"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Kubernetes to run pages on, and what a reader of the record wants to know of it."""
+
+    kubeconfig: Path
+    context: str | None = None
+    """None: the current one of the kubeconfig."""
+    path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))
+    """A search path on which kubectl and helm are found."""
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    """Values that replace the declared ones on this cluster."""
+    where: str = UPSTREAM
+    """`LAB` or `UPSTREAM`: what stands behind the names of the images."""
+    binderhub: str = "of the chart's image"
+    """Which BinderHub runs there."""
+    engine: str = "docker"
+
+    def ask(self, *words: str, timeout: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run kubectl or helm against this cluster with `stdin`; the caller looks at the exit status."""
+        program, *rest = words
+        found = shutil.which(program, path=self.path)
+        if not found:
+            raise UserError(f"{program} is not on the search path.", "Install it, or leave out --context.")
+        chosen = {"kubectl": "--context", "helm": "--kube-context"}[program]
+        context = [f"{chosen}={self.context}"] if self.context else []
+        return subprocess.run(
+            [found, *context, *rest],
+            env={**os.environ, "PATH": self.path, "KUBECONFIG": str(self.kubeconfig)},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def tell(self, *words: str, timeout: float = 60, stdin: str = "") -> str:
+        """The output of `ask`; raises UserError when it failed."""
+        done = self.ask(*words, timeout=timeout, stdin=stdin)
+        if done.returncode:
+            raise UserError(
+                f"`{' '.join(words)}` failed: {done.stderr.strip()[-1000:]}",
+                "Check that the cluster is up and that its kubeconfig may do this.",
+            )
+        return done.stdout
+
+    def versions(self) -> dict[str, str]:
+        """The versions of the Kubernetes server and of helm, without a leading v."""
+        kubernetes = json.loads(self.tell("kubectl", "version", "--output=json"))["serverVersion"]["gitVersion"]
+        helm = self.tell("helm", "version", "--template={{.Version}}")
+        return {"kubernetes": kubernetes.removeprefix("v"), "helm": helm.strip().removeprefix("v")}
+
+
+def of_context(context: str) -> Cluster:
+    """The cluster of that context in the person's kubeconfig (`$KUBECONFIG`, else ~/.kube/config).
+
+    Raises UserError where there is no such file.
+    """
+    file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    if not file.is_file():
+        raise UserError(
+            f"There is no kubeconfig at {file}.",
+            "Set KUBECONFIG, or leave out --context: then the pages run on a cluster that is raised here.",
+        )
+    return Cluster(file, context, where=UPSTREAM)
+
+
+def local(*, force: bool = False) -> Cluster:
+    """The local cluster, raised if it does not run. Raises UserError where this machine cannot have it.
+
+    `force`: replace one that does not fit even while another command uses it.
+    """
+    from local_cluster import cluster, go_tools, layout, preconditions
+
+    preconditions.check()
+    debian_packages.install(("lab",))
+    cluster.up(force=force)
+    return Cluster(
+        layout.KUBECONFIG,
+        path=f"{go_tools.folder()}:{os.environ.get('PATH', os.defpath)}",
+        where=LAB,
+        binderhub=cluster.state()["binderhub"],
+    )
