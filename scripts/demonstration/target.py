@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.kubectl import ClusterAccess
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(ClusterAccess):
     """A cluster, a registry with a login, and a repository to build."""
 
-    kubectl: str
-    helm: str
-    kubeconfig: str
-    """Path of the kubeconfig; empty for kubectl's own choice."""
-    context: str
     registry: str
     """Where images are pushed to: a host, with a path where the registry wants one, such as quay.io/someone."""
     username: str
@@ -36,28 +32,6 @@ class Target:
     def host(self) -> str:
         """The registry's host, which is also the key of its login in a docker config."""
         return self.registry.partition("/")[0]
-
-    def run(self, program: str, *arguments: str, given: str = "") -> str:
-        """Run kubectl or helm against this cluster and return what it printed; raises UserError when it fails."""
-        context = ("--context" if program == self.kubectl else "--kube-context", self.context)
-        done = subprocess.run(
-            [program, *context, *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self.environment(),
-        )
-        if done.returncode:
-            raise UserError(
-                f"`{Path(program).name} {' '.join(arguments)}` failed:\n{(done.stderr or done.stdout).strip()[-2000:]}",
-                "Look at the cluster's events with `kubectl get events --all-namespaces`, then run this again.",
-            )
-        return done.stdout
-
-    def environment(self) -> dict[str, str]:
-        """The environment of kubectl and helm."""
-        return {**os.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
 
     def get(self, *arguments: str) -> Any:  # noqa: ANN401 - as JSON is
         """What `kubectl get … --output json` answers."""

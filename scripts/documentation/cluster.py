@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common import debian_packages
 from common.errors import UserError
+from common.kubectl import ClusterAccess
 
 LAB = "lab with substitutes"
 UPSTREAM = "upstream images"
@@ -34,31 +35,22 @@ class Cluster:
 
     def ask(self, *words: str, timeout: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run kubectl or helm against this cluster with `stdin`; the caller looks at the exit status."""
-        program, *rest = words
-        found = shutil.which(program, path=self.path)
-        if not found:
-            raise UserError(f"{program} is not on the search path.", "Install it, or leave out --context.")
-        chosen = {"kubectl": "--context", "helm": "--kube-context"}[program]
-        context = [f"{chosen}={self.context}"] if self.context else []
-        return subprocess.run(
-            [found, *context, *rest],
-            env={**os.environ, "PATH": self.path, "KUBECONFIG": str(self.kubeconfig)},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        program, *arguments = words
+        access = self._access()
+        return access.attempt(getattr(access, program), *arguments, given=stdin, timeout=timeout)
 
     def tell(self, *words: str, timeout: float = 60, stdin: str = "") -> str:
         """The output of `ask`; raises UserError when it failed."""
-        done = self.ask(*words, timeout=timeout, stdin=stdin)
-        if done.returncode:
-            raise UserError(
-                f"`{' '.join(words)}` failed: {done.stderr.strip()[-1000:]}",
-                "Check that the cluster is up and that its kubeconfig may do this.",
-            )
-        return done.stdout
+        program, *arguments = words
+        access = self._access()
+        return access.run(getattr(access, program), *arguments, given=stdin, timeout=timeout)
+
+    def _access(self) -> ClusterAccess:
+        found = {program: shutil.which(program, path=self.path) for program in ("kubectl", "helm")}
+        for program, path in found.items():
+            if not path:
+                raise UserError(f"{program} is not on the search path.", "Install it, or leave out --context.")
+        return ClusterAccess(str(found["kubectl"]), str(found["helm"]), str(self.kubeconfig), self.context or "")
 
     def versions(self) -> dict[str, str]:
         """The versions of the Kubernetes server and of helm, without a leading v."""

@@ -14,6 +14,7 @@ from string import Template
 from typing import Any
 
 from common.errors import UserError
+from common.kubectl import ClusterAccess
 from common.paths import SCRIPTS
 from common.progress import step
 
@@ -34,7 +35,6 @@ from local_cluster import (
     worker_node,
 )
 from local_cluster.layout import HOME, HOSTS, KUBECONFIG, NODES, STATE
-from local_cluster.run import run
 from local_cluster.substitute_images import images
 from local_cluster.supervisor import api_answers
 
@@ -109,7 +109,9 @@ def description() -> str:
 
 def kubectl(*arguments: str, given: str = "") -> str:
     """Run kubectl as the cluster's administrator and return what it printed. Raises UserError when it fails."""
-    return run(str(go_tools.folder() / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments, given=given)
+    programs = go_tools.folder()
+    access = ClusterAccess(str(programs / "kubectl"), str(programs / "helm"), str(KUBECONFIG), "")
+    return access.run(access.kubectl, *arguments, given=given)
 
 
 def _fingerprint(image_keys: dict[str, str]) -> str:
