@@ -40,7 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--kubernetes-client": {
         "metavar": "VERSION",
-        "help": "the kubernetes client that it has there: one of tests/contract/clients",
+        "help": "the kubernetes client that it has there: one of tests/support/kubernetes_clients",
     },
 }
 """What tests/conftest.py adds to pytest, and this script too: pytest alone would take an option's value for a test."""

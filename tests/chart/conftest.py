@@ -5,10 +5,10 @@ from types import ModuleType
 from unittest.mock import MagicMock
 
 import pytest
-from chart.mount import Mount
-from chart.notes import Notes
 from chart_values.rendering import ANONYMOUS, Chart, Objects
 from local_cluster import go_tools
+from support.config_mount import Mount
+from support.notes import Notes
 from traitlets import Dict
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from chart.test_matrix import CASES, build_pod, of_kubernetes, rendered  # noqa: F401 - a fixture
 from chart_values.rendering import Object
-from contract.service import until
-from executor.api_server import ApiServer, serving
+from support.api_server import ApiServer, serving
+from support.binderhub import until
 
 LEVELS = ("restricted", "baseline", "privileged")
 # "ns1" and "builds" are where the cases put their objects.

@@ -1,7 +1,7 @@
 """binderhub_config.py, run as BinderHub runs it: by traitlets, beside the chart-config.yaml of a rendered release."""
 
 import pytest
-from chart.mount import Mount
+from support.config_mount import Mount
 
 
 def test_the_defaults(mount: Mount) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from common.paths import CHART
-from executor.api_server import TOKEN, ApiServer, serving
+from support.api_server import TOKEN, ApiServer, serving
 
 SAID = "The docker-api pods still run as they did before"
 ELSEWHERE = "new builds find no daemon"

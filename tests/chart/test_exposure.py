@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chart.notes import Notes
 from chart_values.rendering import Chart
 from common.errors import UserError
 from common.paths import CHART
+from support.notes import Notes
 
 ROUTE = {"httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}]}}
 WAYS: dict[str, dict[str, Any]] = {

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.notes import Notes
 from chart.test_schema import SCHEMA, described
 from chart_values.rendering import Chart
 from common.errors import UserError
 from common.paths import CHART
+from support.notes import Notes
 
 VALIDATION = (CHART / "templates" / "_validate-values.tpl").read_text()
 ADVICE: dict[str, str] = yaml.safe_load(

@@ -16,7 +16,7 @@ import pytest
 from chart_values.rendering import Chart, Object, Objects
 from common.errors import UserError
 from common.paths import CHART
-from contract.service import free_port
+from support.binderhub import free_port
 
 PROGRAM = (CHART / "files" / "helm_test" / "ask_for_build.py").read_text()
 REPOSITORY, PATH = "https://git.example/group/a.git", "/b/build/git/https%3A%2F%2Fgit.example%2Fgroup%2Fa.git/a%2Fb"

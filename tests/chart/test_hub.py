@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from chart.mount import Mount
 from chart_values.rendering import Chart, Objects
 from common.errors import UserError
+from support.config_mount import Mount
 
 
 def env(objects: Objects) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
-from chart.effects import with_notes
 from chart_values.rendering import ANONYMOUS, Chart
 from common.paths import CHART
+from support.value_effects import with_notes
 
 PRODUCTION = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].removeprefix(">=").removesuffix(".0-0")

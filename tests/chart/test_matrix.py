@@ -13,10 +13,10 @@ import pytest
 import yaml
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.objects import BuildSpec, make_pod
-from chart.effects import put, with_notes
-from chart.helm3 import program as helm3_program
 from chart_values.rendering import ANONYMOUS, Chart, Object, Objects
 from common.paths import CHART
+from support.helm3 import program as helm3_program
+from support.value_effects import put, with_notes
 
 HERE = Path(__file__).parent
 VERSIONS = (

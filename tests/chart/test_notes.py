@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.notes import Notes
 from common.paths import CHART
+from support.notes import Notes
 
 HUB = {"hub": {"enabled": True, "serviceName": "b"}}
 

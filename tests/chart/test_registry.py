@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from binderhub_service.registry.login import read
-from chart.effects import with_notes
-from chart.mount import Mount
 from chart_values.rendering import ANONYMOUS, Chart, Object, Objects
 from common.errors import UserError
 from common.paths import CHART
+from support.config_mount import Mount
+from support.value_effects import with_notes
 
 CA = "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
 HUB = (

@@ -1,4 +1,4 @@
-"""What BinderHub's Deployment does in an upgrade; tests/faults/test_service.py sees it on a cluster."""
+"""What BinderHub's Deployment does in an upgrade; tests/cluster/test_service_faults.py sees it on a cluster."""
 
 from chart_values.rendering import Objects
 

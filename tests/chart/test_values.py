@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.effects import Effects, put
 from chart.test_schema import WITHOUT_DEFAULT
 from chart_values.descriptions import MISSING, Value, defaults, described
 from chart_values.rendering import ANONYMOUS
 from common.errors import UserError
 from common.paths import CHART, CLONE
+from support.value_effects import Effects, put
 
 CHANGES = Path(__file__).parent / "changes.yaml"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from demonstration.target import Target
-from faults.release import Release
+from support.release import Release
 
 pytestmark = pytest.mark.local
 

@@ -10,10 +10,10 @@ import yaml
 from chart_values.rendering import Object
 from common.errors import UserError
 from common.paths import CHART
-from contract.service import until
 from demonstration.target import Target
-from faults.release import Answer, Release, released
 from local_cluster.layout import DEBIAN_IMAGE
+from support.binderhub import until
+from support.release import Answer, Release, released
 
 pytestmark = pytest.mark.local
 

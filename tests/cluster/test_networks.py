@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from contract.service import until
 from demonstration.target import Target
-from faults.release import Release, released
 from local_cluster import git_repositories, layout, substitute_images
+from support.binderhub import until
+from support.release import Release, released
 
 pytestmark = [pytest.mark.local, pytest.mark.usefixtures("local_cluster")]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from contract.registries import MANIFEST, PASSWORD, USER, htpasswd, serving
 from demonstration.target import Target
-from faults.release import WAY_TO_THIS_MACHINE, released
 from local_cluster.layout import GATEWAY
+from support.registries import MANIFEST, PASSWORD, USER, htpasswd, serving
+from support.release import WAY_TO_THIS_MACHINE, released
 
 pytestmark = pytest.mark.local
 

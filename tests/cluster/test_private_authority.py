@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 import trustme
 from demonstration.target import Target
-from executor.git_servers import serving
-from faults.release import WAY_TO_THIS_MACHINE, Release, released, values
 from local_cluster.layout import GATEWAY
+from support.git_servers import serving
+from support.release import WAY_TO_THIS_MACHINE, Release, released, values
 
 pytestmark = pytest.mark.local
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from demonstration.target import Target
-from executor.git_servers import serving
-from faults.release import WAY_TO_THIS_MACHINE, Release, released
 from local_cluster.layout import GATEWAY
+from support.git_servers import serving
+from support.release import WAY_TO_THIS_MACHINE, Release, released
 
 pytestmark = pytest.mark.local
 

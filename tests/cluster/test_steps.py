@@ -8,7 +8,7 @@ import yaml
 from chart_values.rendering import Object
 from common.paths import CHART
 from demonstration.target import Target
-from faults.release import Answer, Release, released
+from support.release import Answer, Release, released
 
 pytestmark = pytest.mark.local
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from benchmark.results import result
 from benchmarking import result as results
+from support.benchmark_results import result
 
 Build = Callable[[Path, Path], CompletedProcess[str]]
 

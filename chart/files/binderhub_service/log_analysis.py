@@ -1,4 +1,4 @@
-"""Why a build failed, from the lines of its logs. tests/executor/recorded.yaml has recorded errors of pushes."""
+"""Why a build failed, from the lines of its logs. tests/unit/recorded.yaml has recorded errors of pushes."""
 
 import re
 from collections import deque

@@ -1,0 +1,1 @@
+from support.pages import run_page, scratch  # noqa: F401 - fixtures
