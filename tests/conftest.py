@@ -1,5 +1,6 @@
 """The cluster that tests share, and the options that choose it."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -28,9 +29,23 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"binderhub-service: on {where}, BinderHub is {wheel.name if wheel else 'the stand-in'}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that raise and remove the cluster themselves come last, and are for this machine's alone."""
+    """Mark what needs a cluster, and say which tests one worker runs, one after the other.
+
+    Tests that raise and remove the cluster themselves come last, and are for this machine's alone.
+    """
     items.sort(key=lambda item: item.get_closest_marker("lifecycle") is not None)
+    for item in items:
+        folder, module = item.path.parent.name, item.path.stem
+        if folder == "cluster":
+            item.add_marker("cluster")
+        if item.get_closest_marker("exclusive"):
+            item.add_marker(pytest.mark.xdist_group("exclusive"))
+        elif folder == "cluster" or item.get_closest_marker("together"):
+            item.add_marker(pytest.mark.xdist_group(module))  # a release, or the like, serves all tests of a module
+        elif folder == "site":
+            item.add_marker(pytest.mark.xdist_group(folder))  # one build of the site serves them all
     if config.getoption("--context"):
         reason = "it is about the local cluster, and --context names another"
         for item in items:
@@ -51,12 +66,14 @@ def lab_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def local_cluster(request: pytest.FixtureRequest, lab_afterwards: None) -> None:
-    """The local cluster, running."""
+def local_cluster(request: pytest.FixtureRequest) -> None:
+    """The local cluster, running. scripts/test raises the one that several workers share."""
     wheel = request.config.getoption("--binderhub-wheel")
     if wheel:
         check_wheel(wheel)
-    lab.up(wheel, force=request.config.getoption("--force"))
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        request.getfixturevalue("lab_afterwards")
+        lab.up(wheel, force=request.config.getoption("--force"))
 
 
 @pytest.fixture(scope="session")

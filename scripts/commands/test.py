@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.paths import CLONE
+from common.progress import say
 
 FORWARDS = True
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -50,9 +51,10 @@ def parser() -> argparse.ArgumentParser:
     """The options; what is not known here goes to pytest."""
     options = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Run the tests. The local cluster is raised when the first test asks for it, and removed at the "
-        "end unless it ran before; while another command uses it, it stays, and the run fails. All further "
-        "arguments go to pytest: ./scripts/test tests/chart -k labels",
+        description="Run the tests: all of them, several at a time, or those that pytest's arguments choose, one after "
+        "the other. The local cluster is raised for tests that need it, and removed at the end unless it ran before; "
+        "while another command uses it, it stays, and the run fails. All further arguments go to pytest: "
+        "./scripts/test tests/chart -k labels",
         epilog="With --context, the tests that install the chart need --registry and, in the environment, "
         "REGISTRY_USERNAME and REGISTRY_PASSWORD.",
         allow_abbrev=False,
@@ -75,6 +77,16 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
     return ("browser", "docs", "lab")
 
 
+WORKERS = 4
+"""More than the processors of a small machine: most tests wait."""
+PHASES = {
+    "everything else, beside tests that need the cluster to themselves": ("not cluster or exclusive", WORKERS),
+    "tests that share the cluster": ("cluster and not exclusive and not lifecycle", WORKERS),
+    "tests that raise and remove the cluster": ("lifecycle", 0),
+}
+"""What runs one after the other: markers, and the number of workers; 0 is none but pytest itself."""
+
+
 def main(options: argparse.Namespace) -> int:
     """Run pytest and return its code."""
     from local_cluster import go_tools, image_mirror, substitute_images
@@ -82,9 +94,32 @@ def main(options: argparse.Namespace) -> int:
     go_tools.build()  # before pytest, where it would be silent, and counted as a test's time
     if not options.context:
         image_mirror.fill(substitute_images.images())
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *_given(options), *options.further], cwd=CLONE, check=False
-    ).returncode
+    everything = all(word.startswith(("--durations", "-q", "-v")) for word in options.further)
+    return _run_phases(options) if everything and not options.context else _pytest(options)
+
+
+def _run_phases(options: argparse.Namespace) -> int:
+    """Run all tests, most of them by several workers; the code of the first phase that fails."""
+    from local_cluster import cluster
+
+    was_there = cluster.present()
+    cluster.up(options.binderhub_wheel, force=options.force)
+    codes = []
+    try:
+        for name, (markers, workers) in PHASES.items():
+            say(f"\n{name[0].upper()}{name[1:]}")
+            if not workers and not was_there:
+                cluster.down(force=options.force)  # which the tests would put back
+            codes.append(_pytest(options, "-m", markers, *(("-n", str(workers), "--dist=loadgroup") if workers else ())))
+    finally:
+        if not was_there:
+            cluster.down(force=options.force)
+    return next(filter(None, codes), 0)
+
+
+def _pytest(options: argparse.Namespace, *more: str) -> int:
+    command = [sys.executable, "-m", "pytest", *_given(options), *options.further, *more]
+    return subprocess.run(command, cwd=CLONE, check=False).returncode
 
 
 def _given(options: argparse.Namespace) -> Iterator[str]:

@@ -11,6 +11,8 @@ from chart_values.rendering import Object
 from support.api_server import ApiServer, serving
 from support.binderhub import until
 
+pytestmark = pytest.mark.together
+
 LEVELS = ("restricted", "baseline", "privileged")
 # "ns1" and "builds" are where the cases put their objects.
 NAMESPACES = ("ns1", "builds", *LEVELS)

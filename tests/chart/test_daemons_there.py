@@ -12,6 +12,8 @@ import pytest
 from common.paths import CHART
 from support.api_server import TOKEN, ApiServer, serving
 
+pytestmark = pytest.mark.together
+
 SAID = "The docker-api pods still run as they did before"
 ELSEWHERE = "new builds find no daemon"
 CHANGED = {"extraFiles": {"f": {"mountPath": "/etc/docker/daemon.json", "data": {"debug": True}}}}

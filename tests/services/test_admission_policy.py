@@ -17,6 +17,8 @@ from local_cluster import go_tools
 from support.api_server import ApiServer, Namespace
 from support.binderhub import until
 
+pytestmark = pytest.mark.together
+
 ACCOUNT = "binderhub"
 IMAGE = "quay.io/r2d:1"
 LOGIN = {"registry": "r", "username": "u", "password": "p"}

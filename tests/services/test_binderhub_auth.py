@@ -14,6 +14,8 @@ from support.binderhub import Installed, Service, running
 from support.jupyterhub import Hub
 from support.jupyterhub import running as jupyterhub
 
+pytestmark = pytest.mark.together
+
 FORBIDDEN = [{"phase": "failed", "status_code": 403, "message": "Forbidden\n"}]
 
 

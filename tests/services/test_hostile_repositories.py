@@ -29,6 +29,8 @@ from local_cluster.binderhub_wheel import IMAGE
 from support.git_servers import WHO
 from support.hostile_repositories import BUILT, FAILED, LARGE, LEFT, MARKER, REPOSITORIES, RUN_MARKER, Fill, Hostile
 
+pytestmark = pytest.mark.together
+
 REPO2DOCKER = IMAGE.parent / "repo2docker"
 ENGINE = DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", True)
 WORD = "word-of-the-pod"

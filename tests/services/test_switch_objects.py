@@ -18,6 +18,8 @@ from support.api_server import TOKEN, ApiServer, serving
 from support.binderhub import until
 from support.helm3 import program as helm3_program
 
+pytestmark = pytest.mark.together
+
 NAME = "rel"
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 
