@@ -110,7 +110,8 @@ def _run_phases(options: argparse.Namespace) -> int:
             say(f"\n{name[0].upper()}{name[1:]}")
             if not workers and not was_there:
                 cluster.down(force=options.force)  # which the tests would put back
-            codes.append(_pytest(options, "-m", markers, *(("-n", str(workers), "--dist=loadgroup") if workers else ())))
+            several = ("-n", str(workers), "--dist=loadgroup") if workers else ()
+            codes.append(_pytest(options, "-m", markers, *several))
     finally:
         if not was_there:
             cluster.down(force=options.force)

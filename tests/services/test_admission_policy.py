@@ -179,7 +179,7 @@ def test_the_executors_pods_and_their_secrets_are_made(builds: Builds) -> None:
         {"authorities": "build-pods-authorities"},
         {"push_secret": ""},
         {
-            "spec": {"priorityClassName": "builds"},
+            "pod_fields": {"priorityClassName": "builds"},
             "extra_env": [],
             "extra_volumes": [],
             "extra_volume_mounts": [],
@@ -288,7 +288,7 @@ def own_secret(form: str) -> Callable[[Json], None]:
     """Mount a Secret whose name has the pod's in it."""
 
     def change(pod: Json) -> None:
-        volume(make_secret={"secretName": form.format(pod["metadata"]["name"])})(pod)
+        volume(secret={"secretName": form.format(pod["metadata"]["name"])})(pod)
 
     return change
 
@@ -355,7 +355,7 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
         VOLUMES,
     ),
     "a source for a volume without one": (replaced("of-nothing", hostPath={"path": "/"}), VOLUMES),
-    "the Secret of a variable": (volume(make_secret={"secretName": "of-env"}), VOLUMES),
+    "the Secret of a variable": (volume(secret={"secretName": "of-env"}), VOLUMES),
     "a Secret that begins like the pod": (own_secret("{}-token"), VOLUMES),
     "the Secret of another attempt": (own_secret("{}-2-0123abcd"), VOLUMES),
     "a Secret that ends like the pod's own": (own_secret("other-{}-0123abcd"), VOLUMES),

@@ -108,7 +108,7 @@ incluster_config.SERVICE_TOKEN_FILENAME = str(folder / "token")
 incluster_config.SERVICE_CERT_FILENAME = str(folder / "ca.crt")
 (folder / "token").write_text("first")
 from binderhub_service import kubernetes_api
-server = kubernetes_api.api()
+server = kubernetes_api.api_client()
 assert server._host == "https://127.0.0.1:" + port, server._host
 server._host = "http://127.0.0.1:" + port
 server.request("GET", "/")
@@ -154,7 +154,7 @@ def test_a_kubeconfigs_token_is_shown(binderhub: Installed, asked: Asked, tmp_pa
     script = [
         str(binderhub.python),
         "-c",
-        "from binderhub_service import kubernetes_api; kubernetes_api.api().request('GET', '/')",
+        "from binderhub_service import kubernetes_api; kubernetes_api.api_client().request('GET', '/')",
     ]
     subprocess.run(script, env=env, check=True)
     assert asked.logins == ["Bearer t0ken"]

@@ -224,7 +224,7 @@ def test_the_api_server_is_away(setting: Setting) -> None:
         setting.proxy.down = True
         setting.proxy.cut()
         log.print(*(line(f"{number}\n") for number in range(100, 200)))
-        until_event(stream, "does not answer; the build goes on")
+        until_event(stream, "does not answer; the build continues")
         time.sleep(4)  # longer than any bound of this configuration: it is time itself that is tested
         setting.proxy.down = False
         setting.finish(pod)

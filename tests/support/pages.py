@@ -1,5 +1,6 @@
 """Pages written on the spot, and run without a cluster."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +11,9 @@ from documentation.page_runner import BlockFailed, PageRun
 
 RunPage = Callable[..., BlockFailed | None]
 
+MARK = f"PAGE_RUN_{os.getpid()}"
+"""Tells the processes of pages that this process runs from those of other workers."""
+
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -18,6 +22,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     monkeypatch.setattr("documentation.page_runner.PROCESS_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("documentation.shell.MARK", MARK)
     return folder
 
 
@@ -52,7 +57,7 @@ def marked_processes() -> set[str]:
     found = set()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if b"PAGE_RUN=" in environment.read_bytes():
+            if f"{MARK}=".encode() in environment.read_bytes():
                 found.add(environment.parent.name)
         except OSError:
             continue

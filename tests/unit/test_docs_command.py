@@ -12,6 +12,8 @@ from textwrap import dedent
 import pytest
 from common.paths import CLONE
 
+pytestmark = pytest.mark.together
+
 FRONT = "---\nrun: {cluster: false}\n---\n"
 GOOD = FRONT + "# Good\n\n{.run}\n```bash\necho hello\n```\n\n{.output}\n```text\nhello\n```\n"
 BAD = (

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from documentation.page_runner import BlockFailed
 
+pytestmark = pytest.mark.together
+
 RunPage = Callable[..., BlockFailed | None]
 
 

@@ -145,7 +145,7 @@ class Pod:
             "handover": str(self.handover),
             "folder": str(self.folder / "tmp"),
             "socket": str(self.daemon.path),
-            "patience": patience,
+            "timeout": patience,
             "helper": credential_helper().replace("/run/handover", str(self.handover)) if helper else "",
         }
         return self._start(BUILD, json.dumps(settings), "jupyter-repo2docker", *options)
