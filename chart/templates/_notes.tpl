@@ -38,7 +38,7 @@
         {{- $config := .Values.buildPodsDockerConfig | default dict }}
         {{- $hasLogin := or .Values.registry.username .Values.registry.existingSecret .Values.buildPodsRegistryCredentials.username $config.auths $config.credHelpers $config.credsStore }}
         {{- if not $hasLogin }}
-            {{- $warnings = append $warnings "Images are pushed without a login that this chart knows of. Set registry.server, registry.username and registry.password, or registry.existingSecret." }}
+            {{- $warnings = append $warnings "This chart knows no login for pushes. Set registry.server, registry.username and registry.password, or registry.existingSecret." }}
         {{- end }}
         {{- if and .Values.registry.username (not (include "binderhub-service.registry.password" .)) }}
             {{- $warnings = append $warnings "registry.password is empty." }}
@@ -59,13 +59,13 @@
 {{- define "binderhub-service.notes.unprotected" -}}
     {{- $warnings := list }}
     {{- if not .Values.networkPolicy.enabled }}
-        {{- $warnings = append $warnings "The steps of a Dockerfile reach whatever pods reach: private addresses, the Kubernetes API, the cloud's metadata. Set networkPolicy.enabled to true." }}
+        {{- $warnings = append $warnings "The steps of a Dockerfile can reach everything that pods can reach: private addresses, the Kubernetes API, and the cloud metadata service. Set networkPolicy.enabled to true." }}
     {{- else }}
         {{- if not (or .Values.networkPolicy.binderhub.enabled (include "binderhub-service.auth-enabled" .)) }}
-            {{- $warnings = append $warnings "Any pod of the cluster can ask BinderHub for builds. Set networkPolicy.binderhub.enabled to true, or hub.enabled." }}
+            {{- $warnings = append $warnings "Any pod in the cluster can request builds. Set networkPolicy.binderhub.enabled to true, or hub.enabled." }}
         {{- end }}
         {{- if not .Values.networkPolicy.binderhub.egressEnabled }}
-            {{- $warnings = append $warnings "BinderHub connects to whatever host a visitor names for a repository, private addresses and the cloud's metadata included. Set networkPolicy.binderhub.egressEnabled to true." }}
+            {{- $warnings = append $warnings "BinderHub connects to any host that a visitor names, including private addresses and the cloud metadata service. Set networkPolicy.binderhub.egressEnabled to true." }}
         {{- end }}
     {{- end }}
     {{- $warnings | toJson }}
@@ -80,8 +80,8 @@
     {{- $changed := ne (dig "metadata" "annotations" "checksum/pod" "" $live) (include "binderhub-service.docker-api.pod" . | sha256sum) }}
     {{- $status := $live.status | default dict }}
     {{- if or $changed (lt (int $status.updatedNumberScheduled) (int $status.desiredNumberScheduled)) -}}
-The docker-api pods still run as they did before, because replacing one ends the builds on its node. Replace them, one
-node at a time, as docs/how-to/roll-the-daemons.md says. Until then UP-TO-DATE is less than DESIRED here:
+The docker-api pods still run the previous version, because replacing one ends the builds on its node. Replace them, one
+node at a time, as docs/how-to/roll-the-daemons.md says. Until then, UP-TO-DATE is less than DESIRED here:
 
   kubectl --namespace {{ $namespace }} get daemonset {{ $name }}
         {{- $paths := list }}
@@ -90,7 +90,7 @@ node at a time, as docs/how-to/roll-the-daemons.md says. Until then UP-TO-DATE i
         {{- end }}
         {{- if not (has (include "binderhub-service.docker-api.socket-directory" .) $paths) }}
 
-Until then new builds find no daemon either: the old pods have their sockets in another directory of the node.
+Until then, new builds find no daemon either: the sockets of the old pods are in another directory of the node.
         {{- end }}
     {{- end }}
 {{- end }}

@@ -41,28 +41,28 @@
         {{- fail "registry.insecure means plain HTTP, which has no certificate that registry.certificateAuthority could be for. Leave one of them out." }}
     {{- end }}
     {{- if and $registry.existingSecret $registry.username }}
-        {{- fail "registry.existingSecret and registry.username are both set. Leave the one out that is not to be used." }}
+        {{- fail "registry.existingSecret and registry.username are both set. Leave one of them out." }}
     {{- end }}
     {{- if and $registry.existingSecret .Values.buildPodsDockerConfig }}
-        {{- fail "registry.existingSecret and buildPodsDockerConfig are both the docker config of build pods. Put all of it into the Secret, and leave buildPodsDockerConfig out." }}
+        {{- fail "registry.existingSecret and buildPodsDockerConfig both set the docker config of build pods. Put everything into the Secret, and leave buildPodsDockerConfig out." }}
     {{- end }}
     {{- $login := or $registry.username $registry.existingSecret }}
     {{- if and $login .Values.buildPodsRegistryCredentials.username }}
-        {{- fail "registry and buildPodsRegistryCredentials both have the login that build pods push with. Leave out buildPodsRegistryCredentials." }}
+        {{- fail "registry and buildPodsRegistryCredentials both set the login for pushes. Leave out buildPodsRegistryCredentials." }}
     {{- end }}
     {{- if and $registry.username (hasKey ((.Values.buildPodsDockerConfig | default dict).auths | default dict) (include "binderhub-service.registry" . | fromJson).authKey) }}
-        {{- printf "buildPodsDockerConfig.auths has a login for %s, and registry.username is another. Leave one of them out." $host | fail }}
+        {{- printf "buildPodsDockerConfig.auths has a login for %s, and registry.username sets another. Leave one of them out." $host | fail }}
     {{- end }}
     {{- if $login }}
         {{- range $trait := list "url" "username" "password" "auth_config_url" "docker_config_path" }}
             {{- if get ($.Values.config.DockerRegistry | default dict) $trait }}
-                {{- printf "config.DockerRegistry.%s and a login in registry are both set, and the chart makes the former of the latter. Leave out config.DockerRegistry.%s." $trait $trait | fail }}
+                {{- printf "config.DockerRegistry.%s and a login in registry are both set. The chart derives the former from the latter. Leave out config.DockerRegistry.%s." $trait $trait | fail }}
             {{- end }}
         {{- end }}
     {{- end }}
     {{- range $name, $file := .Values.dockerApi.extraFiles }}
         {{- if and $registry.certificateAuthority (eq $file.mountPath (printf "/etc/docker/certs.d/%s/ca.crt" $host)) }}
-            {{- printf "registry.certificateAuthority and dockerApi.extraFiles.%s are both the authority of %s. Leave one of them out." $name $host | fail }}
+            {{- printf "registry.certificateAuthority and dockerApi.extraFiles.%s both set the certificate authority of %s. Leave one of them out." $name $host | fail }}
         {{- end }}
     {{- end }}
     {{- if $registry.insecure }}
@@ -87,12 +87,12 @@
             {{- printf "dockerApi.cleaner adds to daemon.json, which dockerApi.extraFiles.%s gives as text. Give it as data, a mapping." $key | fail }}
         {{- end }}
         {{- if not (include "binderhub-service.docker-api.storage-limit" .) }}
-            {{- printf "dockerApi.cleaner cannot read dockerApi.storage.emptyDir.sizeLimit, %s. Write it with Gi behind the number." .Values.dockerApi.storage.emptyDir.sizeLimit | fail }}
+            {{- printf "dockerApi.cleaner cannot read dockerApi.storage.emptyDir.sizeLimit, %s. Write it as a number with Gi." .Values.dockerApi.storage.emptyDir.sizeLimit | fail }}
         {{- end }}
     {{- end }}
     {{- range $key, $file := .Values.dockerApi.extraFiles }}
         {{- if not (hasKey (include "binderhub-service.docker-api.files-data" (dict $key $file) | fromYaml) $key) }}
-            {{- printf "dockerApi.extraFiles.%s.data cannot be written to %s. Let mountPath end in .json, .toml, .yaml or .yml, or give the text as stringData." $key $file.mountPath | fail }}
+            {{- printf "dockerApi.extraFiles.%s.data cannot be written to %s. Use a mountPath with the extension .json, .toml, .yaml or .yml, or give the text as stringData." $key $file.mountPath | fail }}
         {{- end }}
     {{- end }}
     {{- if $cleaner.enabled }}
@@ -100,7 +100,7 @@
             {{- printf "dockerApi.cleaner.lowPercent is %d, and cleaning begins at highPercent, %d. Set lowPercent lower." (int $cleaner.lowPercent) (int $cleaner.highPercent) | fail }}
         {{- end }}
         {{- if ne .Values.buildPods.executor "service" }}
-            {{- fail "dockerApi.cleaner learns from build pods that a build runs, and those of buildPods.executor: upstream do not tell. Leave one of the two out." }}
+            {{- fail "dockerApi.cleaner cannot see builds of buildPods.executor: upstream, and would remove their images. Leave one of the two out." }}
         {{- end }}
     {{- end }}
     {{- /* `helm template` looks nothing up. A command that installs finds this namespace, which every cluster has. */}}
@@ -204,7 +204,7 @@ registry.url: Put the registry's host into registry.server.
         {{- range $names }}
             {{- $mistaken := camelcase . | untitle }}
             {{- if not (kindIs "invalid" (dig $mistaken nil $given)) }}
-                {{- printf "config.%s.%s is no setting of BinderHub's. Write config.%s.%s%s." $class $mistaken $class . (eq . "node_selector" | ternary ", or builders.nodeSelector, which the daemons follow too" "") | fail }}
+                {{- printf "config.%s.%s is not a setting of BinderHub. Write config.%s.%s%s." $class $mistaken $class . (eq . "node_selector" | ternary ", or builders.nodeSelector, which the daemons follow too" "") | fail }}
             {{- end }}
         {{- end }}
     {{- end }}
@@ -215,7 +215,7 @@ registry.url: Put the registry's host into registry.server.
     {{- $prefix := .Values.config.BinderHub.image_prefix | default "" | toString }}
     {{- $changed := $prefix | replace "_" "-" | lower }}
     {{- if ne $prefix $changed }}
-        {{- printf "config.BinderHub.image_prefix is %s, which BinderHub changes to %s: names of images get lower case letters, and - for _. Set it to the latter, and see that the registry has that." $prefix $changed | fail }}
+        {{- printf "config.BinderHub.image_prefix is %s, which BinderHub changes to %s: it makes image names lower case, and replaces _ with -. Set it to the latter, and check that the registry has that." $prefix $changed | fail }}
     {{- end }}
 {{- end }}
 
@@ -253,7 +253,7 @@ registry.url: Put the registry's host into registry.server.
     {{- $binderhub := .Values.config.BinderHub }}
     {{- if .Values.hub.enabled }}
         {{- if eq (toString $binderhub.auth_enabled) "false" }}
-            {{- fail "hub.enabled is true, but config.BinderHub.auth_enabled is false, with which BinderHub asks the hub for nothing. Leave config.BinderHub.auth_enabled out, or set hub.enabled to false." }}
+            {{- fail "hub.enabled is true, but config.BinderHub.auth_enabled is false, so BinderHub would not ask the hub. Leave config.BinderHub.auth_enabled out, or set hub.enabled to false." }}
         {{- end }}
         {{- $own := $binderhub.base_url | default "/" | trimSuffix "/" }}
         {{- if and .Values.hub.servicePrefix $own (ne $own (trimSuffix "/" .Values.hub.servicePrefix)) }}
@@ -265,7 +265,7 @@ registry.url: Put the registry's host into registry.server.
             {{- $name := .name }}
             {{- range $fromExtraEnv }}
                 {{- if eq $name (toString .name) }}
-                    {{- printf "extraEnv sets %s, which hub.enabled sets too. Leave it out of extraEnv, and say what differs in hub." $name | fail }}
+                    {{- printf "extraEnv sets %s, which hub.enabled sets too. Leave it out of extraEnv, and set what differs in hub." $name | fail }}
                 {{- end }}
             {{- end }}
         {{- end }}
@@ -294,7 +294,7 @@ registry.url: Put the registry's host into registry.server.
     {{- $restricted := and .Values.networkPolicy.enabled $policy.enabled (not $openToAll) }}
     {{- if not (or (include "binderhub-service.auth-enabled" .) .Values.allowAnonymous) }}
         {{- if $exposures }}
-            {{- printf "BinderHub can be reached from outside of the cluster, by %s, and asks nobody who they are. Set hub.enabled to true to let only users of your JupyterHub build, or allowAnonymous to true if anybody may build." (join " and " $exposures) | fail }}
+            {{- printf "BinderHub can be reached from outside the cluster, by %s, and requires no login. Set hub.enabled to true to let only users of your JupyterHub build, or allowAnonymous to true if anybody may build." (join " and " $exposures) | fail }}
         {{- else if not $restricted }}
             {{- fail "No value says who may build. Set hub.enabled to true to let only users of your JupyterHub build, networkPolicy.binderhub.enabled to true to let only JupyterHub's proxy and hub and labelled pods connect (whoever they let through may build), or allowAnonymous to true to let anybody build who can reach BinderHub." }}
         {{- end }}
@@ -333,7 +333,7 @@ registry.url: Put the registry's host into registry.server.
             {{- printf "admissionPolicy.enabled is true, but ValidatingAdmissionPolicy came with Kubernetes 1.30, and this is %s. Set admissionPolicy.enabled to false, or upgrade Kubernetes." .Capabilities.KubeVersion.Version | fail }}
         {{- end }}
         {{- if eq .Values.buildPods.executor "upstream" }}
-            {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no label that says whose they are. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
+            {{- fail "admissionPolicy.enabled is true, but the build pods of buildPods.executor: upstream have no owner label. Set buildPods.executor to service, or admissionPolicy.enabled to false." }}
         {{- end }}
         {{- range (.Values.config.KubernetesBuildExecutor | default dict).init_containers | default .Values.buildPods.initContainers }}
             {{- if ne (.securityContext | default dict).allowPrivilegeEscalation false }}

@@ -129,7 +129,7 @@ def test_an_older_kubernetes_is_refused(helm: Path, version: str, refused: bool)
 
 
 def test_upstreams_build_pods_are_refused(chart: Chart) -> None:
-    with pytest.raises(UserError, match="have no label that says whose they are"):
+    with pytest.raises(UserError, match="have no owner label"):
         chart.render({**ON, "buildPods": {"executor": "upstream"}})
 
 

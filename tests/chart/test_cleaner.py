@@ -309,7 +309,7 @@ def test_it_shares_daemon_json_with_the_registry(chart: Chart) -> None:
         ({**on(), "buildPods": {"executor": "upstream"}}, r"Leave one of the two out"),
         (
             {"dockerApi": {**on()["dockerApi"], "storage": {"emptyDir": {"sizeLimit": "9Pi"}}}},
-            r"cannot read .* Write it with Gi",
+            r"cannot read .* Write it as a number with Gi",
         ),
         (
             {

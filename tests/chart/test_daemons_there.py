@@ -14,7 +14,7 @@ from support.api_server import TOKEN, ApiServer, serving
 
 pytestmark = pytest.mark.together
 
-SAID = "The docker-api pods still run as they did before"
+SAID = "The docker-api pods still run the previous version"
 ELSEWHERE = "new builds find no daemon"
 CHANGED = {"extraFiles": {"f": {"mountPath": "/etc/docker/daemon.json", "data": {"debug": True}}}}
 

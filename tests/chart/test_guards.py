@@ -54,7 +54,7 @@ def test_advice_names_values_that_exist() -> None:
     [
         (
             {"KubernetesBuildExecutor": {"nodeSelector": {"a": "b"}}},
-            r"config\.KubernetesBuildExecutor\.nodeSelector is no setting of BinderHub's\."
+            r"config\.KubernetesBuildExecutor\.nodeSelector is not a setting of BinderHub\."
             r" Write config\.KubernetesBuildExecutor\.node_selector, or builders\.nodeSelector",
         ),
         ({"KubernetesBuildExecutor": {"buildImage": "x"}}, r"Write config\.KubernetesBuildExecutor\.build_image\."),
@@ -114,7 +114,7 @@ def test_another_registrys_prefix_and_a_push_without_a_login_are_only_told(notes
     values = {"registry": {"server": "quay.io"}, "config": {"BinderHub": {"image_prefix": "ghcr.io/me/"}}}
     told = " ".join(notes.warnings(values))
     assert "registry.server is quay.io, but config.BinderHub.image_prefix" in told
-    assert "without a login" in told
+    assert "knows no login" in told
 
 
 CREDENTIALS = "username=robot\\npassword=canary"

@@ -16,7 +16,7 @@ def test_the_defaults(notes: Notes) -> None:
     for words in (
         "BinderHub is installed: release rel, revision 1, in the namespace ns1.\n",
         "http://binderhub.ns1:80/\n",
-        "Who may build: anybody who reaches it.",
+        "Who may build: anybody who can reach it.",
         "Images are pushed as …",
         "kubectl --namespace ns1 get pods --selector app.kubernetes.io/instance=rel",
         "kubectl --namespace ns1 port-forward service/binderhub 8585:80",
@@ -34,22 +34,22 @@ def test_the_defaults(notes: Notes) -> None:
         ({"fullnameOverride": None, "service": {"port": 8090}}, "http://rel-binderhub-service-binderhub.ns1:8090/\n"),
         ({"config": {"BinderHub": {"base_url": "/services/b/"}}}, "http://binderhub.ns1:80/services/b/\n"),
         (HUB, "localhost:8585/services/b/build/gh/"),
-        (HUB, "access:services!service=b, which it is asked at http://hub:8081/hub/api\n"),
+        (HUB, "access:services!service=b, at the hub http://hub:8081/hub/api\n"),
         (HUB, "--header 'Authorization: token …'"),
-        ({"config": {"BinderHub": {"auth_enabled": True}}}, "Who may build: those who have a token of the JupyterHub."),
+        ({"config": {"BinderHub": {"auth_enabled": True}}}, "Who may build: users with a token of the JupyterHub."),
         ({"config": {"BinderHub": {"image_prefix": "quay.io/me/b-"}}}, "Images are pushed as quay.io/me/b-…"),
         ({"config": {"BinderHub": {"use_registry": False}}}, "Images stay in the daemon"),
         ({"buildPods": {"namespace": "builds"}}, "in the namespace ns1, with builds and daemons in builds.\n"),
         ({"buildPods": {"namespace": "builds"}}, "kubectl --namespace builds get pods"),
         (
             {**HUB, "ingress": {"enabled": True, "hosts": ["a.example.org", "b.example.org"]}},
-            "reached by ingress.enabled: a.example.org/services/b/, b.example.org/services/b/\n",
+            "Access from outside: ingress.enabled: a.example.org/services/b/, b.example.org/services/b/\n",
         ),
         (
             {**HUB, "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "hostnames": ["a.example.org"]}},
-            "reached by httpRoute.enabled: a.example.org/services/b/\n",
+            "Access from outside: httpRoute.enabled: a.example.org/services/b/\n",
         ),
-        ({"allowAnonymous": True, "service": {"type": "NodePort"}}, "reached by service.type NodePort\n"),
+        ({"allowAnonymous": True, "service": {"type": "NodePort"}}, "Access from outside: service.type NodePort\n"),
     ],
 )
 def test_what_the_values_make_of_it(notes: Notes, values: dict[str, Any], words: str) -> None:

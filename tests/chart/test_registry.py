@@ -306,7 +306,7 @@ CERTIFICATE = {"mountPath": "/etc/docker/certs.d/quay.io/ca.crt", "stringData": 
         (login(existingSecret="mine"), r"registry\.existingSecret and registry\.username are both set"),
         (
             {**registry(existingSecret="mine"), "buildPodsDockerConfig": {"auths": {}, "x": 1}},
-            r"Put all of it into the Secret",
+            r"Put everything into the Secret",
         ),
         (
             {**login(), "buildPodsRegistryCredentials": {"server": "quay.io", "username": "a", "password": "b"}},
@@ -314,7 +314,7 @@ CERTIFICATE = {"mountPath": "/etc/docker/certs.d/quay.io/ca.crt", "stringData": 
         ),
         (
             {**login(), "buildPodsDockerConfig": {"auths": {"quay.io": {"auth": "eDp5"}}}},
-            r"has a login for quay\.io, and registry\.username is another",
+            r"has a login for quay\.io, and registry\.username sets another",
         ),
         (
             {**login(), "config": {"DockerRegistry": {"url": "https://quay.io"}}},
@@ -334,7 +334,7 @@ CERTIFICATE = {"mountPath": "/etc/docker/certs.d/quay.io/ca.crt", "stringData": 
         ),
         (
             {**registry(certificateAuthority=CA), "dockerApi": {"extraFiles": {"mine": CERTIFICATE}}},
-            r"dockerApi\.extraFiles\.mine are both the authority of quay\.io",
+            r"dockerApi\.extraFiles\.mine both set the certificate authority of quay\.io",
         ),
     ],
 )
@@ -344,7 +344,7 @@ def test_contradictions_are_refused_with_what_to_do(chart: Chart, values: dict[s
     assert "needle" not in str(refused.value)
 
 
-WITHOUT_LOGIN = "without a login that this chart knows of"
+WITHOUT_LOGIN = "This chart knows no login for pushes"
 
 
 @pytest.mark.parametrize(
