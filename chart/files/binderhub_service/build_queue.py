@@ -1,4 +1,4 @@
-"""The queue of builds: how many may run at a time, and whose build is next. Bookkeeping only, without an event loop."""
+"""The queue of builds: how many may run at a time, and whose build is next. It does not wait for anything itself."""
 
 import hashlib
 import ipaddress
@@ -8,15 +8,15 @@ from itertools import count
 from typing import Generic, TypeVar
 
 IPV6_PREFIX = 64
-"""One network of this size counts as one address: a single host can use all of it."""
+"""A network of this size counts as one address, because a single host can use all of it."""
 
 Item = TypeVar("Item", bound=Hashable)
 
 
 def requester_key(user: str, address: str) -> str:
-    """What turns are counted by: the user where there is one, otherwise the client's address.
+    """Identifies a requester: by the user if there is one, otherwise by the client's address.
 
-    A digest, because both are texts of unknown length that come from outside.
+    It is a hash, because both are texts of unknown length from outside.
     """
     if user:
         return hashlib.sha256(f"user {user}".encode()).hexdigest()
@@ -38,14 +38,14 @@ def _network(address: str) -> str:
 @dataclass
 class _Requester(Generic[Item]):
     since: int
-    """When it came, or when it last got or gave back a place, whichever was later."""
+    """When it came, or when one of its builds last began or ended, whichever was later."""
     waiting: dict[Item, int] = field(default_factory=dict)
-    """Its waiting builds, the oldest first, with the number of its open requests for each."""
+    """Its waiting builds, the oldest first, each with the number of its requests."""
     running: int = 0
 
 
 class BuildQueue(Generic[Item]):
-    """A limited number of places, and the builds that wait for one.
+    """A limited number of places for running builds, and the builds that wait for one.
 
     A free place goes to the requester with the fewest running builds; among equals, to the one that has gone longest
     without a turn. Each requester's own builds keep their order. A build that several requesters want takes the first
@@ -58,12 +58,12 @@ class BuildQueue(Generic[Item]):
         self._clock = count()
         self._requesters: dict[str, _Requester[Item]] = {}
         self._waiting: dict[Item, set[str]] = {}
-        """Waiting builds, and who wants them."""
+        """Waiting builds, each with its requesters."""
         self._running: dict[Item, str] = {}
-        """Builds that have a place, and whose turn it was."""
+        """Builds that have a place, each with the requester whose turn it took."""
 
     def add(self, item: Item, requester: str) -> None:
-        """One more request for a build, which begins to wait unless it has a place."""
+        """Add a request for a build. The build starts to wait unless it has a place."""
         if item in self._running:
             return
         one = self._requester(requester)
@@ -71,7 +71,7 @@ class BuildQueue(Generic[Item]):
         self._waiting.setdefault(item, set()).add(requester)
 
     def remove(self, item: Item, requester: str) -> None:
-        """One request less for a build. The build itself stays until `release`."""
+        """Remove a request for a build. The build itself stays until `release`."""
         one = self._requesters.get(requester)
         if not one or item not in one.waiting:
             return
@@ -82,7 +82,7 @@ class BuildQueue(Generic[Item]):
             self._forget(requester)
 
     def next(self) -> Item | None:
-        """The build that gets a free place now; None when no place is free or no build waits."""
+        """Give a free place to a build, and return it; None if no place is free, or no build waits."""
         if len(self._running) >= self.limit:
             return None
         waiting = [name for name, one in self._requesters.items() if one.waiting]
@@ -99,7 +99,7 @@ class BuildQueue(Generic[Item]):
             self._place(item, min(self._waiting[item], key=self._turn))
 
     def release(self, item: Item) -> None:
-        """A build is over, or is dropped: it neither waits nor has a place any more."""
+        """Remove a build that has ended or was dropped."""
         self._leave_lines(item)
         name = self._running.pop(item, None)
         if name is not None:
@@ -109,7 +109,7 @@ class BuildQueue(Generic[Item]):
             self._forget(name)
 
     def waiting_of(self, requester: str) -> int:
-        """How many builds wait that this requester wants."""
+        """Number of waiting builds that this requester wants."""
         one = self._requesters.get(requester)
         return len(one.waiting) if one else 0
 

@@ -1,4 +1,4 @@
-"""What this process logs: audit lines as JSON, and no login that somebody wrote into a URL."""
+"""The log of this process: audit lines as JSON, and masks for logins that somebody has written into a URL."""
 
 import json
 import logging
@@ -23,17 +23,17 @@ _COLON = re.compile(r"(?::|%(?:25){0,8}3A)(?P<port>[0-9]*)", re.IGNORECASE)
 _SLASHES = re.compile(f"(?:{_SLASH.pattern})*", re.IGNORECASE)
 _RUN = re.compile(r"\S*")
 
-# What a login may follow: `://`, or the provider `git`, whose URLs are also written as USER@HOST:PATH.
+# A login follows `://`, or the provider `git`, which also takes URLs of the form USER@HOST:PATH.
 _BEFORE = re.compile(r"((?::|%(?:25){0,8}3A)(?:/|\\|%(?:25){0,8}(?:2F|5C)){2}|/git/|\bgit:)", re.IGNORECASE)
 
 MASK = "***"
 
 
 def mask(text: str) -> str:
-    """The text with `***` for each login in a URL. Takes time in proportion to the text's length."""
+    """The text with `***` for each login in a URL. Takes time proportional to the text's length."""
     if not _AT.search(text):
         return text
-    # The pieces between two beginnings do not overlap, so no part of the text is looked at more than a few times.
+    # The pieces do not overlap, so no part of the text is searched more than a few times.
     first, *rest = _BEFORE.split(text)
     masked = [first]
     for before, after in zip(rest[::2], rest[1::2], strict=True):
@@ -49,7 +49,7 @@ def _mask_start(text: str) -> str:
     end = slash.start() if slash else len(run)
     colon = _COLON.search(run, start, end)
     if colon and (not colon["port"] or colon.end() < end) and not _AT.search(run, start, end):
-        # Not a host and its port: a password that has an unquoted slash.
+        # Not a host and its port, but a password with an unquoted slash.
         end = len(run)
     last = None
     for last in _AT.finditer(run, start, end):  # noqa: B007 - the last one counts
@@ -63,7 +63,7 @@ def _end(pattern: re.Pattern[str], text: str) -> int:
 
 
 def mask_logins() -> None:
-    """Mask the message, the arguments and the traceback of every record that is logged from now on."""
+    """Mask the message, the arguments and the traceback of every log record from now on."""
     make = logging.getLogRecordFactory()
     if getattr(make, "masks_logins", False):
         return

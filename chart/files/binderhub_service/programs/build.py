@@ -1,10 +1,10 @@
 """The program of the container `builder`: runs repo2docker on the fetched repository, without any secret.
 
-Its text is passed to `python3 -I -c`; see fetch.py. Two processes: a child runs repo2docker, which reads
-the repository, and the parent, which never does, tells how that ended. It leaves `built` for the container `push`,
-which pushes the image, and which answers docker's questions for logins, so that none lies here in a file or a variable.
+Its source is an argument of `python3 -I -c`; see fetch.py. It has two processes: the child runs repo2docker, which
+reads the repository, and the parent, which never does, reports how that ended. The file `built` tells the container
+`push` that the image exists. `push` also gives docker the logins that it needs, so none is here in a file or a variable.
 
-Arguments, as one JSON object: see `objects.py`, and then the command of repo2docker with its options.
+Its arguments are a JSON object (see objects.py), and the command of repo2docker with its options.
 """
 
 import fcntl
@@ -20,22 +20,22 @@ from pathlib import Path
 from typing import Any
 
 NO_DAEMON = 75
-"""Exit code where no daemon answered in time; EX_TEMPFAIL of sysexits.h."""
+"""Exit code if no daemon answered in time; EX_TEMPFAIL of sysexits.h."""
 DAEMON_LOST = 69
-"""Exit code where the daemon ended while repo2docker ran; EX_UNAVAILABLE of sysexits.h."""
+"""Exit code if the daemon ended while repo2docker ran; EX_UNAVAILABLE of sysexits.h."""
 LOST_SECONDS = 0.5
-"""How long after repo2docker's failure the end of the daemon may show."""
+"""How long after repo2docker's failure the end of the daemon may become visible."""
 TICK_SECONDS = 0.02
 
 
 def report(word: str, **particulars: object) -> None:
-    """Print the last line: BinderHub believes it by its word."""
+    """Print the report, the last line of the log. BinderHub trusts it because of its word."""
     sys.stdout.flush()
     print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
 def wait_for_repository(beside: Path, word: str) -> bool:
-    """Wait until the repository is there and may be read. False where fetching has ended without it."""
+    """Wait until the repository is fetched and checked. False if `fetch` has ended without it."""
     while not is_fetched(beside, word):
         if ended(beside / "fetching") and not is_fetched(beside, word):
             return False
@@ -44,7 +44,7 @@ def wait_for_repository(beside: Path, word: str) -> bool:
 
 
 def is_fetched(beside: Path, word: str) -> bool:
-    """Whether the program of `fetch` has said so: nobody else knows the word."""
+    """Whether the program of `fetch` has written its word, which nobody else knows."""
     try:
         return (beside / "fetched").read_text(encoding="utf-8") == word
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def is_fetched(beside: Path, word: str) -> bool:
 
 
 def ended(lock: Path) -> bool:
-    """Whether the process that held the lock has begun and ended."""
+    """Whether the process that locks this file has begun and ended."""
     try:
         with lock.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -62,7 +62,7 @@ def ended(lock: Path) -> bool:
 
 
 def answers(path: str) -> bool:
-    """Whether a Docker daemon answers behind the socket: a socket that is there says nothing."""
+    """Whether a Docker daemon answers. That its socket exists proves nothing."""
     with socket.socket(socket.AF_UNIX) as daemon:
         daemon.settimeout(5)
         try:
@@ -74,7 +74,7 @@ def answers(path: str) -> bool:
 
 
 def wait_for_daemon(path: str, seconds: float) -> bool:
-    """Wait until the daemon answers. False where it does not in time."""
+    """Wait until the daemon answers. False if it does not within so many seconds."""
     end = time.monotonic() + seconds
     while not answers(path):
         if time.monotonic() > end:
@@ -84,22 +84,22 @@ def wait_for_daemon(path: str, seconds: float) -> bool:
 
 
 def hold(directory: Path) -> None:
-    """Hold a shared lock on the socket's directory until this process ends: the cleaner removes no image meanwhile."""
+    """Lock the socket's directory, shared, until this process ends: the cleaner removes no image meanwhile."""
     fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_SH)
 
 
 class Lifeline:
-    """A connection that the daemon keeps open until it ends: its stream of events, of a kind that no build makes."""
+    """A connection that the daemon closes only when it ends: a stream of events that no build causes."""
 
     def __init__(self, path: str) -> None:
-        """Connect; raises OSError where the daemon is gone."""
+        """Connect. Raises OSError if the daemon is gone."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         query = "filters=%7B%22type%22%3A%5B%22plugin%22%5D%7D"
         self._socket.sendall(f"GET /events?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
 
     def cut(self, seconds: float) -> bool:
-        """Whether the daemon has closed it, or does so within that time."""
+        """Whether the daemon has closed it, or closes it within so many seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self._socket], [], [], left)[0]:
@@ -112,7 +112,7 @@ class Lifeline:
 
 
 def write_docker_config(folder: Path, helper: str) -> None:
-    """Have docker ask for logins by a helper program, and let git and docker write below `folder` alone."""
+    """Configure docker to ask a helper program for logins, and to keep its files below `folder`."""
     programs = folder / "bin"
     programs.mkdir(mode=0o700)
     program = programs / "docker-credential-binderhub-service"
@@ -126,13 +126,13 @@ def write_docker_config(folder: Path, helper: str) -> None:
 
 
 def run_repo2docker(arguments: list[str]) -> int:
-    """The exit code of repo2docker, run in a child that was forked from this process after it had loaded it."""
+    """Run repo2docker in a child process, forked after it was loaded, and return its exit code."""
     gc.disable()
     from repo2docker import __main__ as repo2docker
     from repo2docker.app import Repo2Docker
 
     gc.enable()
-    # As with --push, an image of that name in the daemon is no reason not to build: its base image may be newer.
+    # Build although the daemon has an image of that name, as with --push: its base image may be newer.
     Repo2Docker.find_image = lambda _: False
     child = os.fork()
     if child:
@@ -147,8 +147,8 @@ def run_repo2docker(arguments: list[str]) -> int:
         if isinstance(exits.code, str):
             print(exits.code, file=sys.stderr)
     except BaseException:
-        # In one message, as repo2docker itself would: errors quote the repository, and no line of that may look as if
-        # the daemon had said it.
+        # In one message, as repo2docker does: an error may quote the repository, and none of its lines may pass for
+        # one of the daemon.
         print(json.dumps({"phase": "failed", "message": traceback.format_exc()}), file=sys.stderr)
     finally:
         sys.stdout.flush()
@@ -158,7 +158,7 @@ def run_repo2docker(arguments: list[str]) -> int:
 
 
 def main(settings: dict[str, Any], arguments: list[str]) -> int:
-    """Build; the exit code is repo2docker's, or one of those above."""
+    """Build. The exit code is repo2docker's, or one of those above."""
     source, handover = Path(settings["source"]), Path(settings["handover"])
     fcntl.flock(os.open(handover / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
     (handover / "begins").rename(handover / "building")

@@ -1,11 +1,11 @@
 """The program of the container `fetch`: fetches the repository with repo2docker's own content providers.
 
-Its text is passed to `python3 -I -c`: isolated, so that Python imports nothing from the working directory, from the
-repository, or from where PYTHON* variables point. It must not import other modules of the chart.
+Its source is an argument of `python3 -I -c`: isolated, so that Python imports nothing from the working directory, from
+the repository, or from where PYTHON* variables point. It cannot import other modules of the chart.
 
-Arguments: the word of this container, the word for `builder`, the folder to fetch to, the bound of its size in bytes
-(0 for none), and then those of repo2docker. How far it is lies beside that folder: `fetching` is locked as long as this
-program runs, however it ends, and `fetched` is there once the repository is.
+Its arguments are the word of this container, the word for `builder`, the folder to fetch into, the limit of its size in
+bytes (0 for none), and the arguments of repo2docker. Two files beside that folder show its progress: `fetching` is
+locked while this program runs, however it ends, and `fetched` exists once the repository is fetched and checked.
 """
 
 import fcntl
@@ -19,27 +19,27 @@ import time
 from pathlib import Path
 
 AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
-"""Where this is set, it names a file with certificates of authorities that are trusted beside those of the image."""
+"""Names a file with certificates of authorities that are trusted in addition to those of the image."""
 LINK_LEAVES = 76
 """Exit code for a symbolic link that leaves the repository where repo2docker reads configuration."""
 TOO_LARGE = 77
-"""Exit code for a repository that is larger than the bound."""
+"""Exit code for a repository that exceeds the limit."""
 SIZE_SECONDS = 1.0
 LEAST_BYTES = 4096
 CONFIGURATION = (".", "binder", ".binder")
 """Folders in which repo2docker looks for configuration: buildpacks/base.py, `binder_dir` and `binder_path`."""
 CERTIFICATE_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-"""Git, requests and Python's client each read one file that names whom to trust."""
+"""Variables by which git, requests and Python each find their one file with trusted authorities."""
 
 
 def report(word: str, **particulars: object) -> None:
-    """Print the last line: BinderHub believes it by its word."""
+    """Print the report, the last line of the log. BinderHub trusts it because of its word."""
     sys.stdout.flush()
     print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
 def trust_authorities(beside: Path) -> None:
-    """Point git, requests and Python to a file that also has the authorities of this release."""
+    """Make git, requests and Python trust the authorities of this release, too."""
     if AUTHORITIES not in os.environ:
         return
     named = [os.environ.get(name) for name in (*CERTIFICATE_VARIABLES, AUTHORITIES)]
@@ -51,9 +51,9 @@ def trust_authorities(beside: Path) -> None:
 
 
 def link_that_leaves(repository: Path, subfolder: str = "") -> str:
-    """The first link through which repo2docker would read outside of the repository; empty where there is none.
+    """The first link through which repo2docker would read outside the repository; empty if there is none.
 
-    All entries of a folder count, not a list of known names: a later repo2docker may read more of them.
+    All entries of a folder count, not only known names: a later repo2docker may read more of them.
     """
     root = os.path.realpath(repository)
 
@@ -63,7 +63,7 @@ def link_that_leaves(repository: Path, subfolder: str = "") -> str:
         except FileNotFoundError:
             real = os.path.realpath(path)
         except OSError:
-            # A path can be too long to look at from the root, while the kernel follows it from the repository.
+            # A path that is too long from the root may still be valid from the repository.
             return True
         return real != root and not real.startswith(root + os.sep)
 
@@ -80,10 +80,10 @@ def link_that_leaves(repository: Path, subfolder: str = "") -> str:
 
 
 def size(folder: Path) -> int:
-    """Bytes that the files below `folder` have, or take on the disk. What goes away meanwhile does not count.
+    """Bytes of the files below `folder`: their size, or what they take on the disk, whichever is more.
 
-    git leaves zeros out of the disk, and the daemon's copy has them. Each file and folder counts as `LEAST_BYTES` at
-    least: empty ones use up the inodes of a disk.
+    git writes sparse files, and the daemon's copy of them is not sparse. Each file and folder counts as at least
+    `LEAST_BYTES`, because even empty ones use up inodes. Files that vanish meanwhile do not count.
     """
     total = 0
     for path, _, files in os.walk(folder):
@@ -99,27 +99,27 @@ def size(folder: Path) -> int:
 
 
 def end_when_too_large(word: str, folder: Path, limit: int) -> None:
-    """End this process, and with it the container and git, once the folder is larger than `limit` bytes."""
+    """End this process, and with it the container and git, once the folder exceeds `limit` bytes."""
     while True:
         time.sleep(SIZE_SECONDS)
         refuse_too_large(word, folder, limit)
 
 
 def refuse_too_large(word: str, folder: Path, limit: int) -> None:
-    """End this process where the folder is larger than `limit` bytes."""
+    """End this process if the folder exceeds `limit` bytes."""
     if limit and size(folder) > limit:
         report(word, limit=limit)
         os._exit(TOO_LARGE)
 
 
 def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> None:
-    """Fetch; end with 0 when the repository is there and may be read."""
+    """Fetch. Exits with 0 if the repository is fetched and checked."""
     path = Path(folder)
     beside = path.parent
     fcntl.flock(os.open(beside / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
     (beside / "begins").rename(beside / "fetching")
     trust_authorities(beside)
-    # Without looking for garbage, loading takes a fifth less processor time: on a busy node that is other builds' time.
+    # Without garbage collection, loading takes a fifth less processor time, which other builds on a busy node need.
     gc.disable()
     from repo2docker.__main__ import make_r2d
 
@@ -128,7 +128,7 @@ def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> N
     app.initialize()
     if int(limit):
         threading.Thread(target=end_when_too_large, args=(word, path, int(limit)), daemon=True).start()
-    path.mkdir()  # git would, and not every other content provider
+    path.mkdir()  # git creates it; some other content providers do not
     app.fetch(app.repo, app.ref, folder)
     refuse_too_large(word, path, int(limit))
     link = link_that_leaves(path, getattr(app, "subdir", "") or "")
@@ -138,7 +138,7 @@ def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> N
     (beside / "fetched-by-program").write_text(fetched, encoding="utf-8")
     (beside / "fetched-by-program").rename(beside / "fetched")
     report(word)
-    os._exit(0)  # takes nothing apart: that would cost time too
+    os._exit(0)  # without cleaning up, which takes time
 
 
 if __name__ == "__main__":

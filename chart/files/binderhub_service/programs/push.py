@@ -1,10 +1,10 @@
-"""The program of the container `push`: pushes the image that `builder` has built, and alone has the login.
+"""The program of the container `push`: pushes the image that `builder` has built. Only this container has the login.
 
-Its text is passed to `python3 -I -c`; see fetch.py. Nothing of the repository comes here. It speaks to the
-daemon's API, whose answers have the registry's error and the digest in fields of their own, and ends with a report that
-BinderHub believes by its word. Meanwhile it answers docker's questions for logins, which base images may need.
+Its source is an argument of `python3 -I -c`; see fetch.py. The repository is not mounted here. The program uses the
+daemon's API, whose answers have the registry's error and the digest in separate fields. It ends with a report that
+BinderHub trusts because of its word. Until then, it gives docker in `builder` the logins that base images need.
 
-Arguments, as one JSON object: see `objects.py`.
+Its argument is a JSON object: see objects.py.
 """
 
 import base64
@@ -24,11 +24,11 @@ from typing import Any
 from urllib.parse import quote
 
 DAEMON_LOST = 69
-"""Exit code where the daemon did not end its answer; EX_UNAVAILABLE of sysexits.h."""
+"""Exit code if the daemon did not complete its answer; EX_UNAVAILABLE of sysexits.h."""
 TICK_SECONDS = 0.02
 PROGRESS_SECONDS = 5.0
 DOCKER_HUB = "https://index.docker.io/v1/"
-TOKEN_USER = "<token>"  # noqa: S105 - docker's word for "the secret is an identity token"
+TOKEN_USER = "<token>"  # noqa: S105 - docker's user name for identity tokens
 QUIET = ("Preparing", "Waiting", "Unavailable")
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})\b")
 
@@ -36,18 +36,18 @@ Json = dict[str, Any]
 
 
 def report(word: str, **particulars: object) -> None:
-    """Print the last line: BinderHub believes it by its word."""
+    """Print the report, the last line of the log. BinderHub trusts it because of its word."""
     sys.stdout.flush()
     print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
 def say(message: str) -> None:
-    """Print a line of the log as repo2docker does."""
+    """Print a line of the log in repo2docker's form."""
     print(json.dumps({"phase": "pushing", "message": f"{message}\n"}), flush=True)
 
 
 class Logins:
-    """The logins of a docker config, looked up as docker does."""
+    """The logins in a docker config, found as docker finds them."""
 
     def __init__(self, config: Json) -> None:
         """`config` is the content of a config.json."""
@@ -56,7 +56,7 @@ class Logins:
         self._store = str(config.get("credsStore") or "")
 
     def get(self, server: str) -> tuple[str, str] | None:
-        """User and secret for a registry, or nothing; the user is `<token>` where the secret is an identity token."""
+        """User and secret for a registry, or None. The user is `<token>` if the secret is an identity token."""
         helper = self._helpers.get(hostname(server), self._store)
         if helper:
             return self._ask(helper, server)
@@ -73,7 +73,7 @@ class Logins:
         return (str(entry["username"]), str(entry.get("password", ""))) if entry.get("username") else None
 
     def users(self) -> dict[str, str]:
-        """The user for each registry that the config itself has a login for."""
+        """The user for each registry with a login in the config itself."""
         found = {server: self.get(server) for server in self._auths}
         return {server: login[0] for server, login in found.items() if login}
 
@@ -82,17 +82,17 @@ class Logins:
         done = subprocess.run(command, input=server, capture_output=True, text=True, check=False)
         if done.returncode:
             return None
-        told = json.loads(done.stdout)
-        return str(told["Username"]), str(told["Secret"])
+        found = json.loads(done.stdout)
+        return str(found["Username"]), str(found["Secret"])
 
 
 def hostname(server: str) -> str:
-    """A registry's host and port, without scheme and path: ConvertToHostname in docker/cli, cli/config/credentials."""
+    """Host and port of a registry, as ConvertToHostname in docker/cli, cli/config/credentials, finds them."""
     return server.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
 def registry_of(image: str) -> str:
-    """The key that docker's config has for the registry of an image."""
+    """Key of an image's registry in a docker config."""
     first, _, rest = image.partition("/")
     if (
         not rest
@@ -104,7 +104,7 @@ def registry_of(image: str) -> str:
 
 
 def read_logins(folder: Path) -> Logins:
-    """The logins in the mounted Secret: a docker config, or one login that was made for this build."""
+    """The logins in the mounted Secret: a docker config, or one login for this build."""
     single = folder / "registry-credentials"
     if single.exists():
         given = json.loads(single.read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def read_logins(folder: Path) -> Logins:
 
 
 def answer_logins(path: Path, logins: Logins) -> None:
-    """Answer credential helpers on a unix socket, in a thread, until this process ends."""
+    """Serve credential helpers on a unix socket, from a thread, until this process ends."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
     listening.listen()
@@ -129,13 +129,13 @@ def answer_logins(path: Path, logins: Logins) -> None:
                     action, _, server = asked.makefile(encoding="utf-8").readline(4096).strip().partition(" ")
                     asked.sendall(answer(logins, action, server))
                 except (OSError, ValueError):
-                    continue  # no answer: docker goes on without a login
+                    continue  # without an answer, docker continues without a login
 
     threading.Thread(target=serve, daemon=True).start()
 
 
 def answer(logins: Logins, action: str, server: str) -> bytes:
-    """What a credential helper prints; nothing where there is no login, or the question is another."""
+    """What a credential helper prints; empty if there is no login, or for any other action."""
     if action == "list":
         return json.dumps(logins.users()).encode()
     login = logins.get(server) if action == "get" else None
@@ -153,17 +153,17 @@ class DaemonConnection(HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Connect to the socket; raises OSError where no daemon listens."""
+        """Connect to the socket. Raises OSError if no daemon listens."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self._path)
 
 
 class Refused(Exception):  # noqa: N818 - the registry's answer, or the daemon's
-    """The daemon answered that the push failed; the text is the registry's error, or its own."""
+    """The daemon answered that the push failed, with the registry's error or its own."""
 
 
 def wait_for_image(handover: Path) -> bool:
-    """Wait until the image is built. False where the builder has ended without it."""
+    """Wait until the image is built. False if `builder` has ended without it."""
     while not (handover / "built").exists():
         if ended(handover / "building") and not (handover / "built").exists():
             return False
@@ -172,7 +172,7 @@ def wait_for_image(handover: Path) -> bool:
 
 
 def ended(lock: Path) -> bool:
-    """Whether the process that held the lock has begun and ended."""
+    """Whether the process that locks this file has begun and ended."""
     try:
         with lock.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -182,9 +182,9 @@ def ended(lock: Path) -> bool:
 
 
 def push(path: str, image: str, logins: Logins) -> str:
-    """Push and tell how it goes; the digest that the daemon reports, or an empty text where it reports none.
+    """Push, print the progress, and return the digest that the daemon reports; empty if it reports none.
 
-    Raises Refused, and OSError or HTTPException where the daemon does not answer to the end.
+    Raises Refused, and OSError or HTTPException if the daemon does not complete its answer.
     """
     name, _, tag = image.rpartition(":")
     login = logins.get(registry_of(image))
@@ -202,7 +202,7 @@ def push(path: str, image: str, logins: Logins) -> str:
 
 
 def lines_of(response: HTTPResponse) -> Iterator[bytes]:
-    """The lines of an answer. Raises HTTPException where it is cut: its own `readline` would just end."""
+    """The lines of an answer. Raises HTTPException if it is incomplete; its own `readline` would not."""
     rest = b""
     while piece := response.read1(65536):
         *whole, rest = (rest + piece).split(b"\n")
@@ -212,7 +212,7 @@ def lines_of(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def error_of(body: bytes) -> str:
-    """The daemon's words in the body of an HTTP error."""
+    """The daemon's message in the body of an HTTP error."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
@@ -220,11 +220,11 @@ def error_of(body: bytes) -> str:
 
 
 def follow(lines: Iterator[bytes]) -> str:
-    """Tell the lines of a push, each state of a layer once; the digest.
+    """Print the lines of a push, each state of a layer once, and return the digest.
 
-    Raises Refused where one is an error, and ValueError where one is not a line of a push.
+    Raises Refused for an error, and ValueError for a line that is not of a push.
     """
-    digest, told_at = "", time.monotonic()
+    digest, printed_at = "", time.monotonic()
     states: dict[str, str] = {}
     for line in lines:
         event, error, aux = read_event(line)
@@ -239,14 +239,14 @@ def follow(lines: Iterator[bytes]) -> str:
         if states.get(layer) != status or not layer:
             states[layer] = status
             say(f"{layer}: {status}" if layer else status)
-        elif time.monotonic() - told_at > PROGRESS_SECONDS:
-            told_at = time.monotonic()
+        elif time.monotonic() - printed_at > PROGRESS_SECONDS:
+            printed_at = time.monotonic()
             say(f"{layer}: {status} {event.get('progress') or ''}".rstrip())
     return digest
 
 
 def read_event(line: bytes) -> tuple[Json, Json, Json]:
-    """A line of a push, and its parts `errorDetail` and `aux`. Raises ValueError."""
+    """A line of a push, with its parts `errorDetail` and `aux`. Raises ValueError if it is not one."""
     try:
         event = json.loads(line)
     except RecursionError as deep:
@@ -259,11 +259,11 @@ def read_event(line: bytes) -> tuple[Json, Json, Json]:
 
 
 def main(settings: Json) -> int:
-    """Push once the image is built; the exit code is 0 where the registry took it."""
+    """Push once the image is built. The exit code is 0 if the registry accepted it."""
     handover, word, path = Path(settings["handover"]), settings["word"], settings["socket"]
     logins = read_logins(Path(settings["logins"]))
     answer_logins(handover / "login.sock", logins)
-    # From the start, so that the cleaner cannot remove the image between the end of the builder and the push.
+    # Locked from the start, so that the cleaner cannot remove the image between the build and the push.
     fcntl.flock(os.open(Path(path).parent, os.O_RDONLY), fcntl.LOCK_SH)
     if not wait_for_image(handover):
         return 1

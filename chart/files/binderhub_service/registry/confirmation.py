@@ -1,4 +1,4 @@
-"""Success is a digest that the registry holds: asked after each push, before the image counts as ready."""
+"""After a push, before the image counts as ready: does the registry have the digest that was pushed?"""
 
 import asyncio
 import time
@@ -7,16 +7,16 @@ from typing import Any
 from binderhub_service.failures import Failure
 
 CONFIRM_SECONDS = 10.0
-"""Registries with more than one server may show a push a moment later."""
+"""A registry with several servers may show a push a moment later."""
 PAUSE_SECONDS = 0.5
 
 
-class RegistryUnknown(Exception):  # noqa: N818 - the state of things, rather than a mistake
-    """The registry does not say whether it has an image. The message is a sentence that anybody may read."""
+class RegistryUnknown(Exception):  # noqa: N818 - a state, not a defect
+    """The registry does not tell whether it has an image. The message is a sentence for visitors."""
 
 
 def name_and_tag(image: str) -> tuple[str, str]:
-    """An image's name within its registry, and its tag, as BinderHub's `_get_image_basename_and_tag` splits them."""
+    """An image's name in its registry, and its tag, split as by BinderHub's `_get_image_basename_and_tag`."""
     name, _, tag = image.rpartition(":")
     first, _, rest = name.partition("/")
     is_registry = "." in first or ":" in first or first == "localhost"
@@ -24,9 +24,9 @@ def name_and_tag(image: str) -> tuple[str, str]:
 
 
 async def held_digest(registry: Any, image: str) -> str:  # noqa: ANN401 - BinderHub's registry, or a user's
-    """The digest that the registry holds for an image; empty where it has none. Raises RegistryUnknown.
+    """Digest of an image in the registry; empty if the registry does not have it. Raises RegistryUnknown.
 
-    A registry class of the administrator's can only say whether the image is there: then the answer is `present`.
+    An administrator's own registry class only tells whether the image exists: then the answer is `present`.
     """
     name, tag = name_and_tag(image)
     if hasattr(registry, "digest"):
@@ -38,7 +38,7 @@ async def held_digest(registry: Any, image: str) -> str:  # noqa: ANN401 - Binde
 
 
 async def confirm_push(registry: Any, image: str, pushed: str) -> tuple[str, Failure | None]:  # noqa: ANN401
-    """The digest that registry and daemon agree on, or why the build has failed after all."""
+    """The digest on which registry and daemon agree, or why the build failed after all."""
     if not pushed:
         return "", Failure("BHS608", {"name": image, "detail": "the daemon reported no digest of what it pushed"})
     end = time.monotonic() + CONFIRM_SECONDS

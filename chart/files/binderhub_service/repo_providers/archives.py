@@ -1,8 +1,8 @@
-"""Providers of archives (Zenodo, Figshare, Dataverse, CKAN) whose images no other address can replace.
+"""Providers of archives (Zenodo, Figshare, Dataverse, CKAN) whose images cannot be replaced from another address.
 
-BinderHub names their images by a number that the host in the visitor's address tells. Whoever owns a host, or a DOI
-that leads to it, could tell the number of somebody else's record, and have it built from files of their own. The name
-of the image contains a hash of the address here. Superfluous once BinderHub's names contain the address.
+BinderHub names their images by the number of a record, which the host in the visitor's address returns. The owner of a
+host, or of a DOI that leads to it, could return the number of another record, and have its image built from other
+files. Here, the image's name contains a hash of the address. Delete this module once BinderHub's names contain it.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ ARCHIVES = ("zenodo", "figshare", "dataverse", "ckan")
 
 
 def named_by_address(provider: type[Any]) -> type[Any]:
-    """A subclass of one of BinderHub's providers, with a hash of the address in its slug."""
+    """A subclass of one of BinderHub's providers, with a hash of the address in image names."""
 
     def get_build_slug(self: Any) -> str:  # noqa: ANN401 - BinderHub's class
         address = hashlib.sha256(str(self.get_repo_url()).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""The provider `git`: any repository at an HTTP address, asked with a time-out, and credentials for listed hosts only.
+"""The provider `git`: any repository at an HTTP address, with limits, and with credentials for listed hosts only.
 
-Set as the entry `git` of BinderHub.repo_providers in place of BinderHub's GitRepoProvider, whose configuration it has.
+It replaces GitRepoProvider as the entry `git` of BinderHub.repo_providers, and uses its configuration.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from binderhub_service.service_log import mask
 
 MAX_OUTPUT = 64 * 1024
 MAX_MEMORY_KIB = 1024 * 1024
-"""Address space of `git ls-remote`: a packed list of refs unpacks to a thousand times its size."""
+"""Address space of `git ls-remote`: a compressed list of refs can expand to a thousand times its size."""
 _GIT = f'ulimit -v {MAX_MEMORY_KIB} && exec git "$@"'
 
-# BinderHub's own pattern: what begins as a commit's name is taken for one, without asking.
+# As in BinderHub: a ref that looks like a commit is not looked up.
 _COMMIT = re.compile("[0-9a-f]{40}")
 _PROTOCOL = re.compile(r"[a-z0-9+-]+")
 
 
 class ServiceGitRepoProvider(GitRepoProvider):
-    """Refuses logins in addresses, bounds `git ls-remote`, and keeps git_credentials to the hosts that they are for."""
+    """Refuses logins in addresses, limits `git ls-remote`, and gives git_credentials only to their hosts."""
 
     # Attributes of BinderHub's class.
     repo: str
@@ -94,7 +94,7 @@ class ServiceGitRepoProvider(GitRepoProvider):
         )
 
     async def get_resolved_ref(self) -> str | None:
-        """The commit that the ref names, or None: there is no such ref. Raises where the repository cannot be asked."""
+        """The commit of the ref, or None if there is no such ref. Raises if the repository cannot be read."""
         if hasattr(self, "resolved_ref"):
             return self.resolved_ref
         found = self.unresolved_ref
@@ -110,7 +110,7 @@ class ServiceGitRepoProvider(GitRepoProvider):
         return found
 
     async def _ls_remote(self) -> str:
-        """The beginning of what `git ls-remote` prints. Raises RuntimeError, with a sentence for the visitor."""
+        """The beginning of the output of `git ls-remote`. Raises RuntimeError, with a sentence for the visitor."""
         process = await asyncio.create_subprocess_exec(
             "sh",
             "-c",
