@@ -117,8 +117,9 @@ def read_logins(folder: Path) -> Logins:
 def answer_logins(path: Path, logins: Logins) -> None:
     """Serve credential helpers on a unix socket, from a thread, until this process ends."""
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(path))
+    listening.bind(f"{path}.new")
     listening.listen()
+    Path(f"{path}.new").rename(path)  # nobody finds it before it listens
 
     def serve() -> None:
         while True:
