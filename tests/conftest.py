@@ -1,6 +1,5 @@
 """The cluster that tests share, and the options that choose it."""
 
-import os
 import signal
 from collections.abc import Iterator
 
@@ -40,10 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder, module = item.path.parent.name, item.path.stem
         if folder == "cluster":
             item.add_marker("cluster")
-        if item.get_closest_marker("exclusive"):
-            item.add_marker(pytest.mark.xdist_group("exclusive"))
-        elif folder == "cluster" or item.get_closest_marker("together"):
-            item.add_marker(pytest.mark.xdist_group(module))  # a release, or the like, serves all tests of a module
+        elif item.get_closest_marker("together"):
+            item.add_marker(pytest.mark.xdist_group(module))
         elif folder == "site":
             item.add_marker(pytest.mark.xdist_group(folder))  # one build of the site serves them all
     if config.getoption("--context"):
@@ -66,14 +63,12 @@ def lab_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def local_cluster(request: pytest.FixtureRequest) -> None:
-    """The local cluster, running. scripts/test raises the one that several workers share."""
+def local_cluster(request: pytest.FixtureRequest, lab_afterwards: None) -> None:
+    """The local cluster, running."""
     wheel = request.config.getoption("--binderhub-wheel")
     if wheel:
         check_wheel(wheel)
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        request.getfixturevalue("lab_afterwards")
-        lab.up(wheel, force=request.config.getoption("--force"))
+    lab.up(wheel, force=request.config.getoption("--force"))
 
 
 @pytest.fixture(scope="session")

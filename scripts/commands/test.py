@@ -78,11 +78,10 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 
 WORKERS = 4
-"""More than the processors of a small machine: most tests wait."""
+"""More than the processors of a small machine: most tests wait. Tests that need a cluster do not: it keeps all processors busy."""
 PHASES = {
-    "everything else, beside tests that need the cluster to themselves": ("not cluster or exclusive", WORKERS),
-    "tests that share the cluster": ("cluster and not exclusive and not lifecycle", WORKERS),
-    "tests that raise and remove the cluster": ("lifecycle", 0),
+    "tests that need no cluster": ("not cluster", WORKERS),
+    "tests that need a cluster": ("cluster", 0),
 }
 """What runs one after the other: markers, and the number of workers; 0 is none but pytest itself."""
 
@@ -100,21 +99,11 @@ def main(options: argparse.Namespace) -> int:
 
 def _run_phases(options: argparse.Namespace) -> int:
     """Run all tests, most of them by several workers; the code of the first phase that fails."""
-    from local_cluster import cluster
-
-    was_there = cluster.present()
-    cluster.up(options.binderhub_wheel, force=options.force)
     codes = []
-    try:
-        for name, (markers, workers) in PHASES.items():
-            say(f"\n{name[0].upper()}{name[1:]}")
-            if not workers and not was_there:
-                cluster.down(force=options.force)  # which the tests would put back
-            several = ("-n", str(workers), "--dist=loadgroup") if workers else ()
-            codes.append(_pytest(options, "-m", markers, *several))
-    finally:
-        if not was_there:
-            cluster.down(force=options.force)
+    for name, (markers, workers) in PHASES.items():
+        say(f"\n{name[0].upper()}{name[1:]}")
+        several = ("-n", str(workers), "--dist=loadgroup") if workers else ()
+        codes.append(_pytest(options, "-m", markers, *several))
     return next(filter(None, codes), 0)
 
 

@@ -105,9 +105,7 @@ def test_a_rule_that_names_clients_is_enough(helm: Path) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_exposed_needs_a_hub_or_anybody(helm: Path, way: str, policy: dict[str, Any], upgrade: bool) -> None:
     said = refusal(helm, {**WAYS[way], **policy}, *(["--is-upgrade"] if upgrade else []))
-    assert (
-        f"can be reached from outside the cluster, by {way}, and requires no login. Set hub.enabled" in said
-    )
+    assert f"can be reached from outside the cluster, by {way}, and requires no login. Set hub.enabled" in said
     assert "or allowAnonymous to true if anybody may build." in said
 
 

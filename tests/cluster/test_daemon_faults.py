@@ -10,7 +10,7 @@ from support.git_servers import serving
 from support.host_processes import daemons, end_first
 from support.release import WAY_TO_THIS_MACHINE, Release, ready_pods, values
 
-pytestmark = [pytest.mark.local, pytest.mark.exclusive]
+pytestmark = pytest.mark.local
 
 DAEMONS = "app.kubernetes.io/component=docker-api"
 VALUES = {

@@ -15,8 +15,6 @@ from demonstration import build_client, release, steps
 from demonstration.target import Target
 from local_cluster import go_tools, layout, registries
 
-pytestmark = pytest.mark.exclusive
-
 
 @pytest.fixture(scope="module")
 def installed(cluster: Target) -> Iterator[Target]:

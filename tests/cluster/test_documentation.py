@@ -6,8 +6,6 @@ import pytest
 from common.paths import CLONE, SCRIPTS
 from documentation.page_files import pages_in
 
-pytestmark = pytest.mark.exclusive
-
 PAGES = {path.relative_to(CLONE).as_posix(): page for path, page in pages_in(CLONE / "docs").items()}
 
 

@@ -13,7 +13,7 @@ import pytest
 from local_cluster import cluster as lab
 from local_cluster import git_repositories, go_tools, image_mirror, layout, network, registries, substitute_images
 
-pytestmark = [pytest.mark.local, pytest.mark.exclusive, pytest.mark.usefixtures("local_cluster")]
+pytestmark = [pytest.mark.local, pytest.mark.usefixtures("local_cluster")]
 
 REGISTRY = f"https://{layout.REGISTRY_ADDRESS}/v2/"
 DEBIAN = layout.DEBIAN_IMAGE

@@ -9,7 +9,7 @@ from support.binderhub import until
 from support.host_processes import kubelet, stopped
 from support.release import Answer, Release, ready_pods
 
-pytestmark = [pytest.mark.local, pytest.mark.exclusive]
+pytestmark = pytest.mark.local
 
 DAEMONS = "app.kubernetes.io/component=docker-api"
 # BinderHub is on the other node, since requests reach it through its node's kubelet.

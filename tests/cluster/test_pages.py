@@ -11,8 +11,6 @@ from documentation.blocks import read
 from documentation.cluster import Cluster
 from documentation.page_runner import BlockFailed, PageRun
 
-pytestmark = pytest.mark.exclusive
-
 RunPage = Callable[[str], BlockFailed | None]
 SECRET = "hunter2-in-clear"  # noqa: S105 - it opens nothing
 

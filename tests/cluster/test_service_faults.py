@@ -16,7 +16,7 @@ from support.binderhub import until
 from support.host_processes import api_server, stopped
 from support.release import Answer, Release, path, ready_pods
 
-pytestmark = [pytest.mark.local, pytest.mark.exclusive]
+pytestmark = pytest.mark.local
 
 BINDERHUB = "app.kubernetes.io/component=binderhub"
 AWAY_SECONDS = 60.0

@@ -10,7 +10,7 @@ from common.paths import CHART
 from demonstration.target import Target
 from support.release import Answer, Release, released
 
-pytestmark = [pytest.mark.local, pytest.mark.exclusive]
+pytestmark = pytest.mark.local
 
 DAEMONS = "app.kubernetes.io/component=docker-api"
 PROCESSES = 300
