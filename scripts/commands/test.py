@@ -86,6 +86,10 @@ PHASES = {
 """What runs one after the other: markers, and the number of workers; 0 is none but pytest itself."""
 
 
+INTERRUPTED = 2
+"""Exit code of pytest after Ctrl-C."""
+
+
 def main(options: argparse.Namespace) -> int:
     """Run pytest and return its code."""
     from local_cluster import go_tools, image_mirror, substitute_images
@@ -104,6 +108,8 @@ def _run_phases(options: argparse.Namespace) -> int:
         say(f"\n{name[0].upper()}{name[1:]}")
         several = ("-n", str(workers), "--dist=loadgroup") if workers else ()
         codes.append(_pytest(options, "-m", markers, *several))
+        if codes[-1] == INTERRUPTED:
+            raise KeyboardInterrupt
     return next(filter(None, codes), 0)
 
 
