@@ -78,7 +78,7 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 
 WORKERS = 4
-"""More than the processors of a small machine: most tests wait. Tests that need a cluster do not: it keeps all processors busy."""
+"""More than the processors of a small machine, because most of these tests wait."""
 PHASES = {
     "tests that need no cluster": ("not cluster", WORKERS),
     "tests that need a cluster": ("cluster", 0),
