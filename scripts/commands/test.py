@@ -47,6 +47,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """What tests/conftest.py adds to pytest, and this script too: pytest alone would take an option's value for a test."""
 
 
+WORKERS = 4
+"""More than the processors of a small machine, because most of these tests wait."""
+PHASES = {
+    "tests that need no cluster": ("not cluster", WORKERS),
+    "tests that need a cluster": ("cluster", 0),
+}
+"""What runs one after the other: markers, and the number of workers; 0 is none but pytest itself."""
+
+
+INTERRUPTED = 2
+"""Exit code of pytest after Ctrl-C."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The options; what is not known here goes to pytest."""
     options = argparse.ArgumentParser(
@@ -75,19 +88,6 @@ def check(options: argparse.Namespace) -> None:
 def packages(_options: argparse.Namespace) -> tuple[str, ...]:
     """The groups of Debian packages that the job needs."""
     return ("browser", "docs", "lab")
-
-
-WORKERS = 4
-"""More than the processors of a small machine, because most of these tests wait."""
-PHASES = {
-    "tests that need no cluster": ("not cluster", WORKERS),
-    "tests that need a cluster": ("cluster", 0),
-}
-"""What runs one after the other: markers, and the number of workers; 0 is none but pytest itself."""
-
-
-INTERRUPTED = 2
-"""Exit code of pytest after Ctrl-C."""
 
 
 def main(options: argparse.Namespace) -> int:
