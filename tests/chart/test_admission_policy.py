@@ -25,7 +25,7 @@ def expressions(objects: Objects) -> str:
     return "\n".join(one["expression"] for one in (*found["variables"], *found["validations"]))
 
 
-def test_it_is_off_by_default(defaults: Objects) -> None:
+def test_the_policy_is_off_by_default(defaults: Objects) -> None:
     assert not [found for found in defaults if found["kind"].startswith(KIND)]
 
 
@@ -53,7 +53,7 @@ def test_two_releases_have_policies_of_their_own(chart: Chart) -> None:
         ({"fullnameOverride": None}, "rel-binderhub-service-binderhub"),
     ],
 )
-def test_it_is_for_the_account_that_binderhub_has(chart: Chart, values: dict[str, Any], account: str) -> None:
+def test_the_policy_applies_to_binderhubs_account(chart: Chart, values: dict[str, Any], account: str) -> None:
     objects = chart.render({**ON, **values})
     for kind in ("pods", "secrets"):
         (condition,) = policy(objects, kind)["matchConditions"]
@@ -100,7 +100,7 @@ NAMED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", NAMED)
-def test_it_names_what_values_and_traits_give_build_pods(chart: Chart, case: str) -> None:
+def test_the_policy_names_what_values_and_traits_give_build_pods(chart: Chart, case: str) -> None:
     values, traits, words = NAMED[case]
     by_values = expressions(chart.render({**ON, "buildPods": values}))
     by_traits = expressions(chart.render({**ON, "config": {"KubernetesBuildExecutor": traits}}))
@@ -111,7 +111,7 @@ def test_it_names_what_values_and_traits_give_build_pods(chart: Chart, case: str
         assert word not in none
 
 
-def test_it_names_the_secret_that_builds_push_with_and_the_image(chart: Chart) -> None:
+def test_the_policy_names_the_push_secret_and_the_image(chart: Chart) -> None:
     registry = {"server": "quay.io", "existingSecret": "mine"}
     said = expressions(
         chart.render({**ON, "registry": registry, "config": {"KubernetesBuildExecutor": {"build_image": "r:1"}}})

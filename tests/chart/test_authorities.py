@@ -56,7 +56,7 @@ def test_build_pods_trust_what_is_given_for_git(chart: Chart) -> None:
         {"certificateAuthorities": {"git": "of the Git host\n"}, "buildPods": {"executor": "upstream"}},
     ],
 )
-def test_otherwise_build_pods_trust_what_their_image_trusts(chart: Chart, values: Object) -> None:
+def test_without_authorities_build_pods_trust_what_their_image_trusts(chart: Chart, values: Object) -> None:
     objects = chart.render(values)
     assert of_build_pods(objects) is None
     assert [name for kind, name in objects.names() if kind == "ConfigMap"] == ["binderhub-python"]

@@ -27,19 +27,19 @@ def with_clean_up(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "dockerApi": {**values.get("dockerApi", {}), "cleanUp": True}}
 
 
-def test_there_is_none_unless_it_is_asked_for(defaults: Objects) -> None:
+def test_the_daemonset_is_off_by_default(defaults: Objects) -> None:
     assert ("DaemonSet", "docker-api-clean-up") not in defaults.names()
 
 
 @pytest.mark.parametrize("values", PLACES, ids=["defaults", "placed"])
-def test_it_runs_where_the_daemons_ran(chart: Chart, values: dict[str, Any]) -> None:
+def test_the_daemonset_runs_where_the_daemons_ran(chart: Chart, values: dict[str, Any]) -> None:
     objects = chart.render(with_clean_up(values))
     of_daemons = objects.one("DaemonSet", "docker-api")["spec"]["template"]["spec"]
     for key in ("nodeSelector", "affinity", "tolerations", "imagePullSecrets"):
         assert clean_up(objects).get(key) == of_daemons.get(key)
 
 
-def test_it_removes_the_two_directories_of_this_release_and_no_more(chart: Chart) -> None:
+def test_only_the_two_directories_of_this_release_are_removed(chart: Chart) -> None:
     objects = chart.render(with_clean_up({}))
     spec = objects.one("DaemonSet", "docker-api")["spec"]["template"]["spec"]
     data, socket = (
@@ -54,7 +54,7 @@ def test_it_removes_the_two_directories_of_this_release_and_no_more(chart: Chart
     assert places == {"/node/var/lib": "/var/lib", "/node/run": "/run"}
 
 
-def test_its_pods_are_no_daemons_for_anyone_who_looks_for_such(chart: Chart) -> None:
+def test_clean_up_pods_do_not_match_the_selector_of_daemons(chart: Chart) -> None:
     objects = chart.render(with_clean_up({}))
     labels = objects.one("DaemonSet", "docker-api-clean-up")["spec"]["template"]["metadata"]["labels"]
     selector = objects.one("DaemonSet", "docker-api")["spec"]["selector"]["matchLabels"]

@@ -218,13 +218,13 @@ def daemon_json(objects: Objects) -> Any:
     return json.loads(base64.b64decode(data))
 
 
-def test_there_is_none_unless_it_is_asked_for(defaults: Objects) -> None:
+def test_the_cleaner_is_off_by_default(defaults: Objects) -> None:
     containers = defaults.one("DaemonSet", "docker-api")["spec"]["template"]["spec"]["containers"]
     assert [one["name"] for one in containers] == ["docker-api"]
     assert ("Secret", "docker-api") not in defaults.names()
 
 
-def test_it_runs_the_program_with_its_values_beside_the_daemons_disk_and_socket(chart: Chart) -> None:
+def test_the_cleaner_gets_its_values_the_disk_and_the_socket(chart: Chart) -> None:
     given = on(highPercent=70, lowPercent=40, keepHours=0.5, intervalSeconds=60, resources={"limits": {"cpu": "1"}})
     objects = chart.render(given)
     found = cleaner(objects)
@@ -247,7 +247,7 @@ def test_it_runs_the_program_with_its_values_beside_the_daemons_disk_and_socket(
     assert found["image"] == daemon["image"]
 
 
-def test_it_has_no_privilege_but_to_read(chart: Chart) -> None:
+def test_the_cleaner_can_only_read_the_disk(chart: Chart) -> None:
     context = cleaner(chart.render(on()))["securityContext"]
     assert "privileged" not in context
     assert context["capabilities"] == {"drop": ["ALL"], "add": ["DAC_READ_SEARCH"]}
@@ -255,7 +255,7 @@ def test_it_has_no_privilege_but_to_read(chart: Chart) -> None:
     assert context["readOnlyRootFilesystem"]
 
 
-def test_it_stays_below_what_the_kubelet_does_by_itself(chart: Chart) -> None:
+def test_the_cleaner_acts_before_the_kubelet_does(chart: Chart) -> None:
     # --image-gc-high-threshold of the kubelet, at its default.
     assert int(environment(chart.render(on()))["HIGH"]) < 85
     with pytest.raises(UserError, match="highPercent"):
@@ -297,7 +297,7 @@ def test_the_daemon_bounds_its_cache_and_keeps_what_it_was_told(
     assert daemon_json(chart.render(values)) == has
 
 
-def test_it_shares_daemon_json_with_the_registry(chart: Chart) -> None:
+def test_the_cleaner_and_the_registry_share_daemon_json(chart: Chart) -> None:
     objects = chart.render({**on(), "registry": {"server": "r:5000", "insecure": True}})
     assert daemon_json(objects) == {"insecure-registries": ["r:5000"], "builder": {"gc": {"enabled": True}}}
 

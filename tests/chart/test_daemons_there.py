@@ -81,7 +81,7 @@ def test_an_upgrade_of_something_else_says_nothing(release: Installed) -> None:
     assert SAID not in release.upgrade({}, replicas=2)
 
 
-def test_it_is_said_until_they_are_replaced(release: Installed) -> None:
+def test_the_note_appears_until_the_daemons_are_replaced(release: Installed) -> None:
     release.upgrade(CHANGED)
     release.pods(updated=1)
     assert SAID in release.upgrade(CHANGED)

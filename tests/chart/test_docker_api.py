@@ -143,7 +143,7 @@ def test_priority_and_grace_period_reach_the_pod(chart: Chart, seconds: int) -> 
     assert not given.keys() & template(chart.render())["spec"].keys()
 
 
-def test_it_runs_where_build_pods_run(defaults: Objects) -> None:
+def test_docker_api_pods_run_where_build_pods_run(defaults: Objects) -> None:
     # BinderHub gives its build pods exactly these two (binderhub/build.py, KubernetesBuildExecutor.submit).
     taints = {"hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated"}
     tolerations = template(defaults)["spec"]["tolerations"]
@@ -151,7 +151,7 @@ def test_it_runs_where_build_pods_run(defaults: Objects) -> None:
     assert tolerations == [{"operator": "Equal", "value": "user", "effect": "NoSchedule"}] * 2
 
 
-def test_its_values_reach_its_pod_and_binderhubs_do_not(chart: Chart) -> None:
+def test_values_of_docker_api_reach_only_its_pod(chart: Chart) -> None:
     objects = chart.render(
         {
             "podAnnotations": {"of": "binderhub"},

@@ -178,18 +178,18 @@ def pod(objects: Objects) -> Object:
     return objects.one("Pod", "binderhub-test")
 
 
-def test_there_is_none_unless_it_is_asked_for(defaults: Objects) -> None:
+def test_helm_test_is_off_by_default(defaults: Objects) -> None:
     assert not [found for found in defaults if found["kind"] == "Pod"]
 
 
-def test_it_is_a_hook_that_leaves_nothing(chart: Chart) -> None:
+def test_the_hook_leaves_nothing(chart: Chart) -> None:
     annotations = pod(chart.render({"test": {"enabled": True}}))["metadata"]["annotations"]
     assert annotations["helm.sh/hook"] == "test"
     assert set(annotations["helm.sh/hook-delete-policy"].split(",")) >= {"hook-succeeded", "hook-failed"}
     assert "helm.sh/hook-output-log-policy" not in annotations  # Helm 4, which reads the log with --logs
 
 
-def test_it_asks_the_service_for_what_the_values_say(chart: Chart) -> None:
+def test_helm_test_requests_what_the_values_say(chart: Chart) -> None:
     values = {
         "fullnameOverride": "mine",
         "service": {"port": 8090},
@@ -208,7 +208,7 @@ def test_it_asks_the_service_for_what_the_values_say(chart: Chart) -> None:
     assert ("Service", "mine-binderhub") in objects.names()
 
 
-def test_its_token_comes_from_a_secret(chart: Chart) -> None:
+def test_the_token_comes_from_a_secret(chart: Chart) -> None:
     given = {"enabled": True, "apiTokenSecret": {"name": "hub", "key": "t"}}
     (container,) = pod(chart.render({"test": given}))["spec"]["containers"]
     (token,) = [entry for entry in container["env"] if entry["name"] == "JUPYTERHUB_API_TOKEN"]
@@ -217,7 +217,7 @@ def test_its_token_comes_from_a_secret(chart: Chart) -> None:
         chart.render({"test": {"enabled": True, "apiTokenSecret": {"name": "hub"}}})
 
 
-def test_it_is_as_restricted_as_binderhub(chart: Chart) -> None:
+def test_the_pod_is_as_restricted_as_binderhub(chart: Chart) -> None:
     objects = chart.render({"test": {"enabled": True}})
     (container,) = pod(objects)["spec"]["containers"]
     (binderhub,) = objects.one("Deployment", "binderhub")["spec"]["template"]["spec"]["containers"]

@@ -15,7 +15,7 @@ def route(chart: Chart, values: dict[str, Any], **more: Any) -> Any:
     return found
 
 
-def test_it_leads_to_the_service_and_bounds_no_stream(chart: Chart) -> None:
+def test_the_route_leads_to_the_service_without_timeouts(chart: Chart) -> None:
     found = route(chart, {"service": {"port": 8090}}, hostnames=["a.example.org"], annotations={"a/b": "c"})
     assert found["metadata"]["annotations"] == {"a/b": "c"}
     assert found["spec"] == {
@@ -33,7 +33,7 @@ def test_it_leads_to_the_service_and_bounds_no_stream(chart: Chart) -> None:
 
 
 @pytest.mark.parametrize("base_url", ["/services/binder", "/services/binder/"])
-def test_its_path_follows_the_base_url(chart: Chart, base_url: str) -> None:
+def test_the_path_follows_the_base_url(chart: Chart, base_url: str) -> None:
     (rule,) = route(chart, {"config": {"BinderHub": {"base_url": base_url}}})["spec"]["rules"]
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/services/binder"}}]
 
@@ -45,7 +45,7 @@ def test_filters_and_a_gateway_without_timeouts(chart: Chart) -> None:
     assert "timeouts" not in rule
 
 
-def test_it_stands_beside_an_ingress(chart: Chart) -> None:
+def test_the_route_and_an_ingress_can_coexist(chart: Chart) -> None:
     values = {"ingress": {"enabled": True}, "httpRoute": {"enabled": True, "parentRefs": PARENTS}}
     names = chart.render({"allowAnonymous": True, **values}).names()
     assert {("Ingress", "binderhub"), ("HTTPRoute", "binderhub")} <= names

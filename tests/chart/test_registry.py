@@ -199,7 +199,7 @@ def test_build_pods_and_binderhub_use_it_in_place_of_the_charts(chart: Chart) ->
     ],
 )
 @pytest.mark.parametrize("key", ["config.json", ".dockerconfigjson"])
-def test_its_login_is_found_as_docker_finds_it(
+def test_the_login_is_found_as_docker_finds_it(
     mount: Mount, monkeypatch: pytest.MonkeyPatch, key: str, server: str, auths: dict[str, Any], found: tuple[str, str]
 ) -> None:
     existing(mount, monkeypatch, key, auths)

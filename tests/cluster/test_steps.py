@@ -104,7 +104,7 @@ def test_the_steps_of_another_build_are_not_reached(release: Release) -> None:
     assert "nobody came" in listener
 
 
-def test_they_are_reached_where_extra_arguments_say_so(cluster: Target) -> None:
+def test_extra_arguments_let_steps_reach_each_other(cluster: Target) -> None:
     with released(cluster, values("--icc=true")) as made, made.reached() as open_release:
         listener, visitor = neighbours(open_release)
     assert ", reached 1" in visitor

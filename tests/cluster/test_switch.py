@@ -212,7 +212,7 @@ def built(release: Release, repository: str) -> str:
     return str(events[-1]["imageName"])
 
 
-def test_there_and_back_with_a_build_running_each_time(release: Release, tmp_path: Path) -> None:
+def test_switch_and_switch_back_with_running_builds(release: Release, tmp_path: Path) -> None:
     target, namespace = release.target, f"--namespace={release.namespace}"
     values = tmp_path / "values.yaml"
     values.touch(mode=0o600)

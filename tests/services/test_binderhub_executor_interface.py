@@ -161,7 +161,7 @@ def test_a_line_that_is_no_json_object_breaks_the_request(service: Service, text
     assert service.noted(ref, "end of submit")["stopped"]
 
 
-def test_that_a_client_left_shows_at_the_next_event(service: Service) -> None:
+def test_binderhub_notices_a_disconnect_at_the_next_event(service: Service) -> None:
     ref = service.script([("wait", "go"), line("to nobody"), ("wait", "for ever")])
     with service.build(spec(ref)) as stream:
         assert stream.event() == WAITING

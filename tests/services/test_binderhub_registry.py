@@ -230,7 +230,7 @@ def test_a_registry_class_of_ones_own(service: Service) -> None:
     assert len(service.notes(ref, "made")) == 1
 
 
-def test_its_credentials_reach_the_build(binderhub: Installed, tmp_path: Path) -> None:
+def test_registry_credentials_reach_the_build(binderhub: Installed, tmp_path: Path) -> None:
     with running(binderhub, tmp_path, "c.RecordingRegistry.gives_credentials = True\n") as service:
         ref = service.script([("status", "BUILT")])
         assert ask(service, ref)[-1]["phase"] == "ready"

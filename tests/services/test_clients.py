@@ -26,7 +26,7 @@ def test_the_oldest_and_the_newest_are_among_them() -> None:
 
 
 @every_client
-def test_it_is_that_version(binderhub: Installed, kubernetes_client: str) -> None:
+def test_the_client_has_the_requested_version(binderhub: Installed, kubernetes_client: str) -> None:
     asked = [str(binderhub.python), "-c", "import kubernetes; print(kubernetes.__version__)"]
     env = {"PYTHONPATH": str(binderhub.packages)}
     assert (

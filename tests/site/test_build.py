@@ -124,7 +124,7 @@ def test_the_runner_reads_every_block_that_sphinx_shows(site: Path) -> None:
     assert counted > 10
 
 
-def test_also_where_blocks_are_nested(copy: Path, build: Build) -> None:
+def test_nested_blocks_are_checked(copy: Path, build: Build) -> None:
     (copy / "index.md").write_text(TORTURE + "\n```{toctree}\n:glob:\n:hidden:\n**\n```\n")
     page = read("docs/index.md", (copy / "index.md").read_bytes())
     assert not page.complaints

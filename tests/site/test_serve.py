@@ -26,7 +26,7 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_it_is_built_and_served_until_interrupted(tmp_path: Path) -> None:
+def test_the_site_is_served_until_interrupted(tmp_path: Path) -> None:
     with serve(tmp_path / "html", 0) as process:
         assert process.stderr
         told = next(line for line in process.stderr if "http://" in line)

@@ -29,7 +29,7 @@ def seen(timers: Timers, now: float, reason: str, *events: dict[str, Any]) -> St
     return pod_state(PodSnapshot(pod, list(events), None, True, now, 10.0), timers)
 
 
-def test_a_pull_that_only_takes_long_is_never_a_failure() -> None:
+def test_a_slow_pull_never_fails() -> None:
     timers = Timers()
     for now in (0.0, 100.0, 1000.0):
         state = seen(timers, now, "PodInitializing", event(0, "Pulling"))
@@ -37,7 +37,7 @@ def test_a_pull_that_only_takes_long_is_never_a_failure() -> None:
         assert "Pulling the build image" in state.reason
 
 
-def test_nor_when_an_attempt_before_it_failed() -> None:
+def test_a_pull_in_progress_after_a_failed_attempt_is_waiting() -> None:
     timers = Timers()
     failed = event(1, "Failed", REFUSED)
     assert isinstance(seen(timers, 1.0, "ErrImagePull", event(0, "Pulling"), failed), Waiting)
@@ -48,7 +48,7 @@ def test_nor_when_an_attempt_before_it_failed() -> None:
 
 
 @pytest.mark.parametrize("ends", [event(135, "Failed", REFUSED, 9), event(135, "BackOff")])
-def test_attempts_that_fail_for_two_minutes_are_one(ends: dict[str, Any]) -> None:
+def test_attempts_that_fail_for_two_minutes_are_a_failure(ends: dict[str, Any]) -> None:
     timers = Timers()
     assert isinstance(seen(timers, 0.0, "ErrImagePull", event(1, "Failed", REFUSED)), Waiting)
     assert isinstance(seen(timers, PULL_SECONDS - 1, "ErrImagePull", event(1, "Failed", REFUSED)), Waiting)
@@ -60,7 +60,7 @@ def test_attempts_that_fail_for_two_minutes_are_one(ends: dict[str, Any]) -> Non
     assert "no route to host" in state.failure.what
 
 
-def test_an_attempt_whose_failure_no_event_tells_is_not_waited_for() -> None:
+def test_a_failed_attempt_without_an_event_is_a_failure() -> None:
     """The kubelet stops sending events of a pod with many failed attempts; the last may say that one has begun."""
     timers = Timers()
     events = [event(1, "Failed", REFUSED, 8), event(2, "BackOff", count=8), event(40, "Pulling", count=9)]

@@ -25,7 +25,7 @@ def later(seconds: float, **changes: Any) -> PodSnapshot:
     return dataclasses.replace(SEEN, now=SEEN.now + seconds, **changes)
 
 
-def test_a_node_is_lost_when_pod_and_daemon_have_been_called_so_for_a_while() -> None:
+def test_a_node_is_lost_after_pod_and_daemon_were_unready_for_a_while() -> None:
     timers = Timers()
     assert isinstance(pod_state(SEEN, timers), Running)
     assert isinstance(pod_state(later(NODE_LOST_SECONDS - 1), timers), Running)
@@ -34,14 +34,14 @@ def test_a_node_is_lost_when_pod_and_daemon_have_been_called_so_for_a_while() ->
     assert state.failure.code == "BHS503"
 
 
-def test_a_node_that_sends_lines_is_there_whatever_it_is_called() -> None:
+def test_a_node_that_sends_lines_is_not_lost() -> None:
     timers = Timers()
     for second in range(60):
         assert isinstance(pod_state(later(second, silent_for=1.0), timers), Running)
     assert isinstance(pod_state(later(100.0, silent_for=NODE_LOST_SECONDS), timers), Failed)
 
 
-def test_the_kubelets_word_takes_it_back() -> None:
+def test_a_report_of_the_kubelet_ends_the_suspicion() -> None:
     timers = Timers()
     for second in range(0, 100, 8):
         assert isinstance(pod_state(later(second), timers), Running)

@@ -44,7 +44,7 @@ def mounts(container: dict[str, Any]) -> set[str]:
     return {mount["name"] for mount in container["volumeMounts"]}
 
 
-def test_it_is_a_pod_that_kubernetes_knows() -> None:
+def test_the_pod_is_valid() -> None:
     pod = make_pod(wanted(git_credentials=TOKEN), ENGINE, "p", preferred="node-1")
     kubernetes_validate.validate(pod, "1.34", strict=True)
     assert pod["spec"]["automountServiceAccountToken"] is False

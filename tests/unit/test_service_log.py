@@ -112,7 +112,7 @@ def test_records_without_text_stay(log: tuple[logging.Logger, StringIO]) -> None
     assert text.getvalue() == "{'a': 1}\n"
 
 
-def test_it_is_installed_once(log: tuple[logging.Logger, StringIO]) -> None:
+def test_the_mask_is_installed_once(log: tuple[logging.Logger, StringIO]) -> None:
     factory = logging.getLogRecordFactory()
     service_log.mask_logins()
     assert logging.getLogRecordFactory() is factory

@@ -28,7 +28,7 @@ def commands() -> list[str]:
     return [line for _, step in steps() for line in str(step.get("run", "")).splitlines() if line.strip()]
 
 
-def test_there_are_commands_to_look_at() -> None:
+def test_workflows_have_commands() -> None:
     assert {"./scripts/test", "./scripts/lint"} <= {shlex.split(line)[-1] for line in commands()}
 
 
