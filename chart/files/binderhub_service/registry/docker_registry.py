@@ -1,4 +1,4 @@
-"""Is the image there? Asked so that every registry is understood, and its login reaches nobody else."""
+"""The class that asks the registry whether an image exists. It sends the login to nobody else."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from binderhub_service.registry.login import read
 from binderhub_service.registry.login_rules import Address, Challenge, address, challenges, may_receive_login
 from binderhub_service.request import add_digest, current_handler
 
-# An index too: what docker pushes with attestations, or for more than one architecture.
+# Indexes as well: docker pushes them for several architectures, and with attestations.
 ACCEPT = ", ".join(
     (
         "application/vnd.oci.image.manifest.v1+json",
@@ -38,18 +38,18 @@ MAX_MANIFEST = 4 * 1024 * 1024
 MAX_TOKEN_ANSWER = 64 * 1024
 
 RETRY_DELAYS = (0.2, 0.5)
-"""Seconds before the second and the third question to a registry that fails."""
+"""Seconds before the second and the third request to a registry that fails."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TOKEN = re.compile(r"[!-~]+")
 
 
 class _Refused(RegistryUnknown):
-    """The registry does not take the login, or wants one."""
+    """The registry refuses the login, or requires one."""
 
 
 class _Unavailable(RegistryUnknown):
-    """The registry may answer when it is asked again."""
+    """The registry may answer a later request."""
 
 
 @dataclass(frozen=True)
@@ -60,31 +60,33 @@ class _Answer:
 
 
 class ServiceDockerRegistry(DockerRegistry):
-    """Asks with all manifest types, answers Basic and Bearer challenges, and takes any failure for "not there"."""
+    """Accepts all manifest types, answers Basic and Bearer challenges, and treats any failure as "not found"."""
 
-    login_file = Unicode("", config=True, help="A docker config whose login is read anew for each question.")
-    login_key = Unicode("", config=True, help="The key that the registry has in it.")
-    timeout = Float(10.0, config=True, help="Seconds that one question to the registry may take.")
+    login_file = Unicode("", config=True, help="A docker config whose login is read for each request.")
+    login_key = Unicode("", config=True, help="The registry's key in login_file.")
+    timeout = Float(10.0, config=True, help="Seconds that a request to the registry may take.")
     token_hosts = List(
         Unicode(),
         config=True,
         help="""
-        Hosts, with their port where they have one, that may ask for the login in the registry's name.
+        Hosts, with their port if they have one, that may get the login as the registry's token servers.
 
         The registry itself and the host of `token_url` always may.
         """,
     )
 
-    _wants_basic = Bool(False, help="Whether it has asked for that: the next question brings the login along.")
+    _wants_basic = Bool(
+        False, help="Whether the registry wants Basic authentication, so that the next request sends the login at once."
+    )
 
     def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
-        """Made by BinderHub when it starts."""
+        """Called by BinderHub when it starts."""
         super().__init__(**traits)
         self._login_is_the_files = bool(self.login_file) and self._login_of_file() == self._login_at_start()
 
     @default("auth_config_url")
     def _default_auth_config_url(self) -> str:
-        """The key in docker's config: the URL, host:port, or the host, whichever is there."""
+        """Key of the registry in docker's config: the URL, host:port, or the host, whichever exists."""
         auths = self._docker_config.get("auths", {})
         registry = address(self.url)
         host = registry.host if registry else ""
@@ -97,28 +99,26 @@ class ServiceDockerRegistry(DockerRegistry):
         return str(self.url)
 
     async def get_image_manifest(self, image: str, tag: str) -> Any:  # noqa: ANN401 - a manifest
-        """The manifest of `image` (its name within the registry), or None: it is not there, or nobody can say so."""
+        """The manifest of `image` (its name in the registry), or None if there is none, or the registry does not tell."""
         try:
             found = await self._look_up(image, tag)
             if found is None:
                 return None
             manifest = _read(found.body, self.url)
-            # BinderHub answers at once that this image is ready.
+            # BinderHub then answers at once that this image is ready.
             add_digest(current_handler(), f"sha256:{hashlib.sha256(found.body).hexdigest()}")
             return manifest
         except _Refused as refused:
-            # Some registries answer this way for an image that is not there.
+            # Some registries answer like this for an image that does not exist.
             self.log.info("%s:%s counts as not there: %s", image, tag, refused)
         except RegistryUnknown as unknown:
             self.log.warning("The registry did not say whether %s:%s is there: %s", image, tag, unknown)
         return None
 
     async def digest(self, image: str, tag: str) -> str | None:
-        """The digest that the registry holds for `tag` of `image` (its name within the registry), or None.
+        """Digest of `tag` of `image` (its name in the registry), computed from the manifest; None if it does not exist.
 
-        The registry is asked up to three times while it fails. It is the digest of the manifest that was received.
-
-        Raises RegistryUnknown where the registry cannot say whether it has the image.
+        A registry that fails is asked up to three times. Raises RegistryUnknown if it does not tell.
         """
         end = time.monotonic() + self.timeout
         for delay in (*RETRY_DELAYS, None):
@@ -147,16 +147,16 @@ class ServiceDockerRegistry(DockerRegistry):
         return read(Path(self.login_file), self.login_key) or ("", "")
 
     def _renew_login(self) -> None:
-        """Take the login that the file has by now, as a mounted Secret's changes; but not in place of another one."""
+        """Read the login again, because a mounted Secret may have changed, unless configuration set another one."""
         if self._login_is_the_files:
             self.username, self.password = self._login_of_file()
 
     async def _look_up(self, image: str, tag: str) -> _Answer | None:
-        """The registry's answer with the manifest, or None: not found. Raises RegistryUnknown and nothing else."""
+        """The registry's answer with the manifest, or None if it is not found. Raises nothing but RegistryUnknown."""
         try:
             self._renew_login()
         except Exception as wrong:
-            # Only the kind of the error: its text could quote the file.
+            # Only the type of the error, because its text could quote the file.
             raise RegistryUnknown(
                 f"The login for {_host(self.url)} cannot be read from the mounted Secret ({type(wrong).__name__})."
             ) from wrong
@@ -212,7 +212,7 @@ class ServiceDockerRegistry(DockerRegistry):
         return self._found(await ask(f"Bearer {token}"), with_token=True)
 
     def _found(self, answer: _Answer, with_token: bool = False) -> _Answer | None:
-        """The answer if it has the manifest, None if there is none; raises RegistryUnknown where it does not say."""
+        """The answer if it has the manifest, None if it says that there is none. Raises RegistryUnknown otherwise."""
         host = _host(self.url)
         if answer.status == 200:
             return answer
@@ -256,7 +256,7 @@ class ServiceDockerRegistry(DockerRegistry):
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
     async def _ask(self, url: str, limit: int, authorization: str) -> _Answer:
-        """What is at `url`, of at most `limit` bytes. Redirects are not followed."""
+        """The answer for `url`, of at most `limit` bytes. Redirects are not followed."""
         headers = {"Accept": ACCEPT, **({"Authorization": authorization} if authorization else {})}
         received = bytearray()
         request = HTTPRequest(
@@ -281,11 +281,11 @@ class ServiceDockerRegistry(DockerRegistry):
 
 
 class _ForeignRealm(RegistryUnknown):
-    """The login would go to somebody whom configuration does not name."""
+    """The login would go to a host that configuration does not name."""
 
 
 def _bound(curl: Any, received: bytearray, limit: int) -> None:  # noqa: ANN401 - a pycurl.Curl
-    """Have curl stop after `limit` bytes: tornado's client for it knows no bound."""
+    """Make curl stop after `limit` bytes: tornado's curl client has no limit."""
 
     def write(data: bytes) -> int:
         if len(received) + len(data) > limit:
@@ -312,6 +312,6 @@ def _host(url: str) -> str:
 
 
 def _line(wrong: object) -> str:
-    """One short line about an error."""
+    """A short description of an error, in one line."""
     text = "".join(character if character.isprintable() else " " for character in str(wrong))
     return text[:200].rstrip(".")

@@ -1,4 +1,4 @@
-"""The chart's value `registry`, as configuration of BinderHub: whom to ask for images, and with which login."""
+"""Configures BinderHub from the chart's value `registry`: where to look for images, and with which login."""
 
 import base64
 import json
@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 DOCKERCONFIGJSON = ".dockerconfigjson"
-"""The key that Secrets of the type kubernetes.io/dockerconfigjson have."""
+"""Key in Secrets of the type kubernetes.io/dockerconfigjson."""
 
 
 def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
-    """Set `c` as registry.yaml in `folder` says, and the Secret that $DOCKER_CONFIG is a mount of; nothing without it.
+    """Configure `c` from registry.yaml in `folder`, if it exists, and from the Secret mounted at $DOCKER_CONFIG.
 
-    Raises KeyError where the Secret has neither of the two keys that hold a docker config.
+    Raises KeyError if the Secret has neither of the two keys that hold a docker config.
     """
     file = folder / "registry.yaml"
     if not file.exists():
@@ -33,13 +33,13 @@ def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
 
 
 def _set_login(c: Any, username: str, password: str) -> None:  # noqa: ANN401
-    # As words, since BinderHub's own search of docker's config misses keys that docker finds.
+    # As traits, because BinderHub's own search in docker's config misses keys that docker finds.
     c.DockerRegistry.username = username
     c.DockerRegistry.password = password
 
 
 def _existing(c: Any, registry: dict[str, Any]) -> tuple[str, str]:  # noqa: ANN401
-    """The login in the mounted Secret; has build pods use the key that this Secret has."""
+    """The login in the mounted Secret. Also configures build pods to use this Secret's key."""
     folder = Path(os.environ["DOCKER_CONFIG"])
     key = next((key for key in ("config.json", DOCKERCONFIGJSON) if (folder / key).exists()), None)
     if not key:
@@ -58,10 +58,10 @@ def _existing(c: Any, registry: dict[str, Any]) -> tuple[str, str]:  # noqa: ANN
 
 
 def read(file: Path, auth_key: str) -> tuple[str, str] | None:
-    """The login of a docker config that docker would use: under the registry's key, or under one with the same host.
+    """The login in a docker config that docker would use: under the registry's key, or under one with the same host.
 
-    Keys are read without scheme and path, as by ConvertToHostname of github.com/docker/cli, cli/config/credentials.
-    Raises OSError or ValueError where the file cannot be read.
+    The scheme and path of keys are ignored, as by ConvertToHostname in docker/cli, cli/config/credentials.
+    Raises OSError or ValueError if the file cannot be read.
     """
     auths: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8")).get("auths") or {}
     found = auths.get(auth_key) or {_host(key): entry for key, entry in auths.items()}.get(_host(auth_key)) or {}

@@ -1,7 +1,7 @@
-"""Where the login of a registry may go, and how a registry asks for it.
+"""Rules for the login of a registry: who may get it, and how a registry asks for it.
 
-The registry names the server that gives tokens (the realm) in its answer. A login is sent there only when configuration
-names that server too, so that a registry, or whoever answers in its place, cannot collect the login.
+The registry's answer names its token server (the realm). The login is sent there only if configuration names that
+server as well, so that neither the registry, nor anybody who answers in its place, can direct the login elsewhere.
 """
 
 import re
@@ -19,7 +19,7 @@ TOKEN_SERVERS = {
     # No page of DigitalOcean's says so; BuildKit's errors quote https://api.digitalocean.com/v2/registry/auth.
     "registry.digitalocean.com": "api.digitalocean.com",
 }
-"""Registries whose tokens come from another host. A registry that is missing here needs `registry.tokenHosts`."""
+"""Registries with a token server on another host. A registry that is missing here needs `registry.tokenHosts`."""
 
 MAX_HEADER = 8192
 
@@ -31,7 +31,7 @@ _SCHEME = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]+|$)")
 
 @dataclass(frozen=True)
 class Address:
-    """A URL that every client reads alike: no login, no spaces, no backslash, ASCII only."""
+    """A URL that all clients parse alike: without login, spaces and backslashes, and ASCII only."""
 
     scheme: str
     host: str
@@ -40,16 +40,16 @@ class Address:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Host and port, to be compared."""
+        """Host and port, for comparisons."""
         return self.host, self.port
 
     def __str__(self) -> str:
-        """The host, with its port unless that is the scheme's own."""
+        """The host, with its port unless that is the scheme's default."""
         return self.host if self.port == _PORTS[self.scheme] else f"{self.host}:{self.port}"
 
 
 def address(url: str) -> Address | None:
-    """The address that `url` is, or None where it is none or clients might disagree on its host."""
+    """Parse a URL; None if it is invalid, or clients might disagree on its host."""
     found = _ADDRESS.fullmatch(url)
     if not found or "\\" in url or "#" in url:
         return None
@@ -67,7 +67,7 @@ class Challenge:
 
 
 def challenges(headers: Iterable[str]) -> list[Challenge]:
-    """All challenges of these WWW-Authenticate headers, in their order; what is malformed is left out.
+    """All challenges in these WWW-Authenticate headers, in order, without malformed ones.
 
     RFC 9110, 11.6.1: both the challenges of a header and the parameters of a challenge are separated by commas.
     """
@@ -91,7 +91,7 @@ def challenges(headers: Iterable[str]) -> list[Challenge]:
 
 
 def _items(header: str) -> list[str]:
-    """What stands between the commas that are outside of quotes."""
+    """Split a header at the commas outside quotes."""
     items, start, quoted, escaped = [], 0, False, False
     for position, character in enumerate(header):
         if escaped:
@@ -114,7 +114,7 @@ def _unquoted(value: str) -> str:
 
 
 def may_receive_login(realm: Address, registry: Address, token_url: str, token_hosts: Iterable[str]) -> bool:
-    """Whether the login of `registry` may go to `realm`, which an answer of the registry has named."""
+    """Whether `realm`, which the registry's answer names, may get the login of `registry`."""
     if realm.scheme != "https" and registry.scheme != "http":
         return False
     if realm.place == registry.place:
@@ -127,7 +127,7 @@ def may_receive_login(realm: Address, registry: Address, token_url: str, token_h
 
 
 def _place(host: str, scheme: str) -> tuple[str, int]:
-    """Host and port of `host` or `host:port`, which an administrator has written; the scheme's own port by default."""
+    """Host and port of an administrator's `host` or `host:port`; the port is the scheme's by default."""
     parts = urlsplit(f"//{host.strip().lower()}")
     return f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or ""), parts.port or _PORTS[
         scheme
