@@ -99,7 +99,7 @@ class ServiceDockerRegistry(DockerRegistry):
         return str(self.url)
 
     async def get_image_manifest(self, image: str, tag: str) -> Any:  # noqa: ANN401 - a manifest
-        """The manifest of `image` (its name in the registry), or None if there is none, or the registry does not tell."""
+        """The manifest of `image` (its name in the registry); None if there is none, or nobody can tell."""
         try:
             found = await self._look_up(image, tag)
             if found is None:
