@@ -249,10 +249,10 @@ def test_what_contradicts_itself_is_refused(chart: Chart, values: dict[str, Any]
         ({}, ["Any pod of the cluster can ask BinderHub"]),
         (
             {"networkPolicy": {"binderhub": {"enabled": True, "egressEnabled": False}}},
-            ["whatever host a visitor names"],
+            ["any host that a visitor names"],
         ),
         ({"hub": {"enabled": True}}, []),
-        ({"networkPolicy": {"enabled": False}}, ["steps of a Dockerfile reach whatever pods reach"]),
+        ({"networkPolicy": {"enabled": False}}, ["steps of a Dockerfile can reach everything that pods can reach"]),
         ({"networkPolicy": {"binderhub": {"enabled": True}}}, []),
         ({"config": {"BinderHub": {"auth_enabled": True}}}, []),
     ],

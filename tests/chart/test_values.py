@@ -177,7 +177,7 @@ def section(reference: str, path: str) -> str:
 
 def test_the_reference_says_what_a_value_may_be_and_is(reference: str) -> None:
     assert "Type: whole number from 1 to 65535 · Default: 80" in section(reference, "service.port")
-    assert "Whether an Ingress for BinderHub is made." in section(reference, "ingress.enabled")
+    assert "Whether to create an Ingress." in section(reference, "ingress.enabled")
     assert "Type: true or false · Default: false" in section(reference, "ingress.enabled")
     assert 'Type: Always, IfNotPresent, Never or empty · Default: ""' in section(
         reference, "dockerApi.image.pullPolicy"
