@@ -246,7 +246,7 @@ def test_what_contradicts_itself_is_refused(chart: Chart, values: dict[str, Any]
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, ["Any pod of the cluster can ask BinderHub"]),
+        ({}, ["Any pod in the cluster can request builds"]),
         (
             {"networkPolicy": {"binderhub": {"enabled": True, "egressEnabled": False}}},
             ["any host that a visitor names"],
