@@ -75,7 +75,7 @@ def reached(target: Target) -> Iterator[Api]:
         address = re.search(r"127\.0\.0\.1:\d+", line)
         if not address:
             raise UserError(
-                f"kubectl proxy did not start: {line.strip()}", "Look whether kubectl works on this context."
+                f"kubectl proxy did not start: {line.strip()}", "Check that kubectl works with this context."
             )
         with httpx.Client(base_url=f"http://{address[0]}", timeout=60, trust_env=False) as client:
             yield Api(client)

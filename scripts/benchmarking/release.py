@@ -77,7 +77,7 @@ class Release:
             if end["phase"] != "ready":
                 raise UserError(
                     f"A build of {self.executor} ended with {end['phase'] or 'nothing'}: {end['message']}",
-                    "Mend what it says; nothing is to fail in this part.",
+                    "Fix the reason; no build of this part may fail.",
                 )
         return [end["seconds"] for end in ends], taken
 

@@ -34,7 +34,7 @@ def add_place(options: argparse.ArgumentParser) -> None:
     )
     local.add_argument("--force", action="store_true", help="replace the cluster even while another command uses it")
     own = options.add_argument_group(
-        "on a cluster of yours", "The registry's login comes from REGISTRY_USERNAME and REGISTRY_PASSWORD."
+        "on your own cluster", "The registry's login comes from REGISTRY_USERNAME and REGISTRY_PASSWORD."
     )
     own.add_argument("--context", metavar="NAME", help="the kubeconfig context of the cluster")
     own.add_argument("--registry", metavar="HOST[/PATH]", help="where to push, such as quay.io/your-organization")
@@ -49,7 +49,7 @@ def check(options: argparse.Namespace) -> None:
         raise UserError("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
     if options.context:
         if not options.registry:
-            raise UserError("A cluster of yours needs a registry to push to.", "Add --registry HOST/PATH.")
+            raise UserError("Your own cluster needs a registry to push to.", "Add --registry HOST/PATH.")
         if options.binderhub_wheel:
             raise UserError(
                 "--binderhub-wheel is for the local cluster; yours runs the image that the chart names.",
@@ -60,7 +60,7 @@ def check(options: argparse.Namespace) -> None:
         return
     if options.registry or options.values:
         raise UserError(
-            "The local cluster has its own registry and values.", "Add --context NAME for a cluster of yours."
+            "The local cluster has its own registry and values.", "Add --context NAME to use your own cluster."
         )
     from local_cluster import preconditions
 

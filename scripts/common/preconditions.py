@@ -14,7 +14,7 @@ def root() -> None:
     if os.geteuid() != 0:
         raise UserError(
             "The local cluster needs root: it makes network namespaces, a bridge and mounts.",
-            "Run this as root, or name a cluster of yours with --context NAME where the command has it.",
+            "Run this as root, or use your own cluster with --context NAME if the command has that option.",
         )
 
 

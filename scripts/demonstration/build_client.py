@@ -65,7 +65,7 @@ def request(address: str, told: Callable[[Event], None]) -> Outcome:
                 if event.phase == "failed":
                     raise UserError(
                         "The build failed. The last that was heard of it:\n    " + "\n    ".join(filter(None, last)),
-                        "Mend what it says, then run this again; BinderHub's own log may say more.",
+                        "Fix the reason, then run this again. BinderHub's log may say more.",
                     )
                 if event.phase == "ready":
                     return Outcome(event.image, event.message.strip(), tuple(phases))

@@ -59,14 +59,14 @@ def _watch(target: Target, name: str) -> Ran:
         if status.get("phase") in ("Running", "Succeeded", "Failed") and status.get("containerStatuses"):
             said = target.run(target.kubectl, "logs", f"--namespace={NAMESPACE}", name).strip()
             if status["phase"] == "Failed":
-                raise UserError(f"The pod from the image failed. It said:\n{said}", "Mend the image's command.")
+                raise UserError(f"The pod from the image failed. Its log:\n{said}", "Fix the image's command.")
             if status["phase"] == "Succeeded" or said:
                 digest = status["containerStatuses"][0]["imageID"].rpartition("@")[2]
                 return Ran(pod["spec"]["nodeName"], digest, said.splitlines()[0] if said else "")
         time.sleep(0.5)
     events = target.run(target.kubectl, "events", f"--namespace={NAMESPACE}", f"--for=pod/{name}")
     raise UserError(
-        f"A pod from the image did not run within {START_SECONDS} s:\n{events}", "Mend what its events say."
+        f"A pod from the image did not run within {START_SECONDS} s:\n{events}", "Fix the reason that the events give."
     )
 
 

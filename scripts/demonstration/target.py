@@ -63,9 +63,7 @@ def named(context: str, registry: str, repository: str | None, ref: str, values:
     """The cluster of a kubeconfig context; the registry's login comes from the environment."""
     kubectl, helm = shutil.which("kubectl"), shutil.which("helm")
     if not kubectl or not helm:
-        raise UserError(
-            "kubectl and helm must be on PATH for a cluster of yours.", "Install what is missing of the two."
-        )
+        raise UserError("kubectl and helm must be on PATH to use your own cluster.", "Install the one that is missing.")
     try:
         username, password = os.environ["REGISTRY_USERNAME"], os.environ["REGISTRY_PASSWORD"]
     except KeyError as missing:

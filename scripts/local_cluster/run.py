@@ -15,7 +15,7 @@ def run(*command: str, given: str = "", cwd: Path | None = None) -> str:
     if done.returncode:
         raise UserError(
             f"`{' '.join(command)}` failed ({done.returncode}):\n{(done.stdout + done.stderr).strip()[-2000:]}",
-            "Mend what it says, then run this again; if it says nothing that you can mend, please report it.",
+            "Fix the reason, then run this again. If you cannot, please report it.",
         )
     return done.stdout
 

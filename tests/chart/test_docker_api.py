@@ -314,7 +314,7 @@ def test_without_files_there_is_no_secret_for_them(defaults: Objects) -> None:
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        ({"mountPath": "/etc/x.conf", "data": {"a": 1}}, r"Use a mountPath with the extension \.json, \.toml, \.yaml or \.yml"),
+        ({"mountPath": "/etc/x.conf", "data": {"a": 1}}, "Use a mountPath with the extension"),
         ({"mountPath": "/etc/x"}, "oneOf"),
         ({"mountPath": "/etc/x", "stringData": "a", "binaryData": "YQ=="}, "oneOf"),
         ({"stringData": "a"}, "mountPath"),
