@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
-from binderhub_service import log_analysis
+from binderhub_service import failure_patterns, log_analysis
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.log_analysis import SEARCHED, LogAnalysis
 from binderhub_service.pod_logs import log_event
 from binderhub_service.programs import BUILD, FETCH, PUSH
-from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE
+from binderhub_service.programs.fetch import LINK_LEAVES, REFUSED_ARGUMENTS, TOO_LARGE
 
 CASES = yaml.safe_load((Path(__file__).parent / "recorded.yaml").read_text())
 PARTICULARS = {"node": "node-1", "repo": "https://git.example/r", "ref": "main", "name": "r.example/i:1", "image": "i"}
@@ -39,7 +39,7 @@ def test_lines_and_errors_become_a_code(case: dict[str, Any]) -> None:
     if "error" in case:
         told.reports[container] = {"error": case["error"]}
     failure = told.failure(container, 1, PARTICULARS)
-    assert failure.code == case["code"]
+    assert failure.code == case["code"], failure.what
     assert case.get("says", "") in failure.what
     assert bool(told.daemon_error) is case.get("hints", False)
 
@@ -63,7 +63,20 @@ def test_links_and_sizes_are_reported() -> None:
     assert (failure.code, "3 MiB" in failure.what) == ("BHS109", True)
 
 
-@pytest.mark.parametrize("code", [LINK_LEAVES, TOO_LARGE])
+def test_arguments_that_repo2docker_refuses_are_reported() -> None:
+    told = analysis(container=FETCH)
+    told.reports[FETCH] = {"refused": "unrecognized arguments: --no-such"}
+    failure = told.failure(FETCH, REFUSED_ARGUMENTS, PARTICULARS)
+    assert (failure.code, "--no-such" in failure.what) == ("BHS205", True)
+
+
+def test_the_exit_code_after_a_command_of_any_length_is_read() -> None:
+    command = "echo " + "x" * 3 * SEARCHED
+    told = analysis(f'ERROR: process "/bin/sh -c {command}" did not complete successfully: exit code: 137\n')
+    assert told.failure(BUILD, 1, PARTICULARS).code == "BHS102"
+
+
+@pytest.mark.parametrize("code", [LINK_LEAVES, TOO_LARGE, REFUSED_ARGUMENTS])
 def test_an_exit_code_without_its_report_is_a_fetch_that_failed(code: int) -> None:
     assert analysis(container=FETCH).failure(FETCH, code, PARTICULARS).code == "BHS103"
 
@@ -94,7 +107,8 @@ def test_the_engines_own_words_are_evidence() -> None:
 def test_words_of_steps_repositories_and_base_images_are_no_evidence(messages: list[str], said: str) -> None:
     told = analysis(*(message.format(said) for message in messages))
     assert (told.disk_error, told.daemon_error, told.digest) == ("", "", "")
-    assert told.failure(BUILD, 1, PARTICULARS).code == "BHS101"
+    of_base_image = {"BHS111", "BHS113"} if "source metadata" in messages[0] else {"BHS101"}
+    assert told.failure(BUILD, 1, PARTICULARS).code in of_base_image
 
 
 def test_what_the_builder_prints_is_no_error_of_the_push() -> None:
@@ -110,8 +124,11 @@ def test_digits_of_an_address_or_a_tag_are_no_status() -> None:
 
 
 PATTERNS = {
-    **{f"git {code}": re.compile(pattern) for code, pattern in log_analysis._GIT},
-    **{f"push {code}": re.compile(pattern) for code, pattern in log_analysis._PUSH},
+    **{f"git {code}": re.compile(pattern) for code, pattern in failure_patterns._GIT},
+    **{f"push {code}": re.compile(pattern) for code, pattern in failure_patterns._PUSH},
+    **{f"base image {code}": pattern for code, pattern in failure_patterns._BASE_IMAGE_CODES},
+    **{f"lfs {number}": pattern for number, pattern in enumerate(failure_patterns._LFS)},
+    **{name: value for name, value in vars(failure_patterns).items() if isinstance(value, re.Pattern)},
     **{name: value for name, value in vars(log_analysis).items() if isinstance(value, re.Pattern)},
     **vars(DockerEngine.output),
 }

@@ -33,7 +33,7 @@ FAILURES = {
     ),
     "BHS102": FailureKind(
         "A step of the build was killed",
-        "The build failed{step}: the step was killed (exit code 137), most likely for lack of memory on node {node}.",
+        "The build failed{step}: {detail}, most likely for lack of memory on node {node}.",
         "Make the step use less memory, or give the docker-api pods more: dockerApi.resources.limits.memory.",
     ),
     "BHS103": FailureKind(
@@ -75,6 +75,30 @@ FAILURES = {
         "Remove large files from the repository and its history, or ask the administrator to raise"
         " buildPods.repositorySizeLimit.",
     ),
+    "BHS110": FailureKind(
+        "A submodule could not be fetched",
+        "A submodule of the repository {repo} could not be fetched: {detail}",
+        "Check the submodule's URL in .gitmodules, and that its commit was pushed. A private submodule needs a login,"
+        " which only the repository's own host gets.",
+    ),
+    "BHS111": FailureKind(
+        "The base image was not found, or access was denied",
+        "The build failed because its base image was not found, or its registry denied access: {detail}",
+        "Check the FROM lines of the Dockerfile. For a private image, ask the administrator to add a login for its"
+        " registry.",
+    ),
+    "BHS112": FailureKind(
+        "The base image's registry limits the request rate",
+        "The build failed because the registry of its base image answered that there were too many requests: {detail}",
+        "Try again later. An administrator can add a login for that registry, whose limit is higher, or a mirror.",
+        retryable=True,
+    ),
+    "BHS113": FailureKind(
+        "The base image could not be pulled",
+        "The build failed because the daemon could not pull its base image: {detail}",
+        "Try again in a minute. If it fails again, check that the docker-api pods can reach that registry.",
+        retryable=True,
+    ),
     # The build image
     "BHS201": FailureKind(
         "The build image's name is invalid",
@@ -96,6 +120,12 @@ FAILURES = {
         "The build image cannot run",
         "The build image {image} was pulled, but its command cannot start: {detail}",
         "Set config.KubernetesBuildExecutor.build_image to an image with repo2docker and python3.",
+    ),
+    "BHS205": FailureKind(
+        "repo2docker refuses an argument",
+        "repo2docker in the build image does not accept its arguments: {detail}",
+        "Remove the argument from config.KubernetesBuildExecutor (repo2docker_extra_args, memory_limit), or set"
+        " build_image to an image whose repo2docker accepts it.",
     ),
     # Starting
     "BHS301": FailureKind(
@@ -158,6 +188,17 @@ FAILURES = {
         "The disk of the daemon on node {node} is full: {detail}",
         "Free space there with `docker system prune` in its docker-api pod, or give dockerApi.storage more.",
     ),
+    "BHS505": FailureKind(
+        "The daemon stopped answering",
+        "The daemon on node {node} did not answer for {seconds} s during the build.",
+        "Try again. If it happens again, delete the docker-api pod on that node, and look at the node's load and disk.",
+        retryable=True,
+    ),
+    "BHS506": FailureKind(
+        "The daemon's socket cannot be opened",
+        "The daemon's socket on node {node} cannot be opened: {detail}",
+        "Let the build pods open it: check who owns the socket, and what a security policy of the node forbids.",
+    ),
     # The push
     "BHS601": FailureKind(
         "The registry refuses the login",
@@ -210,6 +251,22 @@ FAILURES = {
         "Check that BinderHub can reach the registry, with a login that may pull: registry, or config.DockerRegistry.",
         retryable=True,
     ),
+    "BHS610": FailureKind(
+        "The registry does not allow the tag to be overwritten",
+        "The image was built, but the registry already has {name}, and its tags are immutable: {detail}",
+        "Check that BinderHub finds images in the registry, so that it does not build them twice; or allow tags to be"
+        " overwritten there.",
+    ),
+    "BHS611": FailureKind(
+        "The registry has no such repository",
+        "The image was built, but the registry has no repository or project for {name}: {detail}",
+        "Create it in the registry, or allow it to be created by a push. Then try again.",
+    ),
+    "BHS612": FailureKind(
+        "The registry has no space left",
+        "The image was built, but the registry has no space for {name}: {detail}",
+        "Remove images there, or raise the quota. Then try again.",
+    ),
     # The build pod
     "BHS701": FailureKind(
         "The build pod ran out of memory",
@@ -243,6 +300,12 @@ FAILURES = {
         "The build pod ended without its report",
         "The build pod succeeded, but the end of its log, which says what was pushed, could not be read.",
         "Try again: an image that was pushed is found in the registry.",
+        retryable=True,
+    ),
+    "BHS707": FailureKind(
+        "The build pod's disk is full",
+        "The disk of node {node} was full while the repository was fetched: {detail}",
+        "Free space on that node, or give the nodes larger disks. Then try again.",
         retryable=True,
     ),
     # This service

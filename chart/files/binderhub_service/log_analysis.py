@@ -6,62 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from binderhub_service.docker_engine import OutputPatterns
+from binderhub_service.failure_patterns import base_image_failure, fetch_failure, memory_words, push_failure
 from binderhub_service.failures import Failure
 from binderhub_service.programs import BUILD, FETCH, PUSH
-from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE
+from binderhub_service.programs.fetch import LINK_LEAVES, REFUSED_ARGUMENTS, TOO_LARGE
 
 SEARCHED = 4096
-"""Characters at the start of a line that are searched."""
+"""Characters of a line that are searched: of a longer one, its start and its end."""
+_TAIL = 512
+_CUT = " [...] "
 LAST_LINES = 20
 
-_GIT = (
-    (
-        "BHS106",
-        r"Failed to check out ref|reference is not a tree|not our ref|couldn't find remote ref"
-        r"|did not match any file|Could not parse object|unknown revision|bad object",
-    ),
-    (
-        "BHS104",
-        r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Access denied"
-        r"|returned error: 40[134]|Permission denied \(publickey|[Rr]epository (?:'[^']*' )?not found"
-        r"|does not appear to be a git repository",
-    ),
-    (
-        "BHS107",
-        r"SSL certificate (?:problem|verif)|SSL: (?:no alternative )?certificate subject name"
-        r"|server (?:certificate )?verification failed|CERTIFICATE_VERIFY_FAILED",
-    ),
-    (
-        "BHS105",
-        r"Could not resolve host|Connection refused|[Tt]imed out|Failed to connect|Couldn't connect"
-        r"|Network is unreachable|No route to host|returned error: 5\d\d"
-        r"|Empty reply from server|Connection reset|early EOF",
-    ),
-)
-# The first that matches counts. A number alone proves nothing: addresses and tags contain numbers.
-_PUSH = (
-    ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
-    ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b"),
-    ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests|rate limit)"),
-    (
-        "BHS601",
-        r"HTTP 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)|\bunauthorized\b|\bdenied\b|no basic auth credentials"
-        r"|insufficient_scope|authentication required|authorization failed|status: 40[13]\b",
-    ),
-    (
-        "BHS607",
-        r"HTTP 5\d\d\b|\b5\d\d [A-Z]|status(?: code)?:? 5\d\d|connection reset by peer|broken pipe"
-        r"|unexpected EOF|: EOF\b",
-    ),
-    (
-        "BHS604",
-        r"no such host|connection refused|i/o timeout|no route to host|network is unreachable|server misbehaving"
-        r"|TLS handshake timeout|context deadline exceeded|Client\.Timeout",
-    ),
-)
 _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
 _TAG = re.compile(r"<[^<>]*>")
 _BUILDKIT_STEP = re.compile(r"^ > \[(?P<place>[^\]]+)\] (?P<step>.+)")
+_STEP_NUMBER = re.compile(r"#\d+ ")
 _QUOTE = re.compile(r'\\.|"')
 # Errors that quote what the repository or a registry wrote.
 _OF_OTHERS = re.compile(
@@ -81,18 +40,25 @@ class LineSplitter:
         self._rest = ""
 
     def add(self, text: str) -> list[str]:
-        """The lines that `text` completes, each cut after `SEARCHED` characters."""
+        """The lines that `text` completes, each shortened to `SEARCHED` characters."""
         *ended, rest = text.split("\n")
         if ended:
             ended[0] = self._rest + ended[0]
             self._rest = ""
-        self._rest = (self._rest + rest)[:SEARCHED]
-        return [line[:SEARCHED] for line in ended]
+        self._rest = shortened(self._rest + rest)
+        return [shortened(line) for line in ended]
 
     def rest(self) -> list[str]:
         """The last line, if it has no end."""
         rest, self._rest = self._rest, ""
         return [rest] if rest else []
+
+
+def shortened(line: str) -> str:
+    """A line without its middle, if it is longer than `SEARCHED`: BuildKit puts the exit code after a long command."""
+    if len(line) <= SEARCHED:
+        return line
+    return line[: SEARCHED - _TAIL - len(_CUT)] + _CUT + line[-_TAIL:]
 
 
 @dataclass
@@ -116,6 +82,9 @@ class LogAnalysis:
     """The report of each container's program."""
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     fetched: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    _of_step: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    """The last lines that one step has printed."""
+    _step_number: str = ""
     _lines: dict[str, LineSplitter] = field(default_factory=dict)
     _in_quote: bool = False
 
@@ -139,7 +108,9 @@ class LogAnalysis:
             return
         if container == FETCH:
             self.fetched.append(line)
-        if of_engine and not self._is_output(line):
+        if of_engine and self._is_output(line):
+            self._add_of_step(line)
+        elif of_engine:
             self._add_of_engine(line)
         self.last.append(line)
 
@@ -153,6 +124,13 @@ class LogAnalysis:
             self._name_step(line)
             return True
         return self._name_step(line)
+
+    def _add_of_step(self, line: str) -> None:
+        number = _STEP_NUMBER.match(line)
+        if number and number[0] != self._step_number:
+            self._step_number = number[0]
+            self._of_step.clear()
+        self._of_step.append(line)
 
     def _name_step(self, line: str) -> bool:
         found = _BUILDKIT_STEP.search(line)
@@ -193,7 +171,11 @@ class LogAnalysis:
             return Failure("BHS504", {**particulars, "detail": self.disk_error})
         step = f" at step {self.step}" if self.step else ""
         if self.exit_code == 137:
-            return Failure("BHS102", {**particulars, "step": step})
+            return Failure("BHS102", {**particulars, "step": step, "detail": "the step was killed (exit code 137)"})
+        if self.exit_code and (words := memory_words(self._of_step)):
+            return Failure("BHS102", {**particulars, "step": step, "detail": f"its output says `{words[:300]}`"})
+        if base_image := base_image_failure(self.error):
+            return Failure(base_image[0], {**particulars, "detail": base_image[1]})
         detail = f"it ended with exit code {self.exit_code}." if self.exit_code else self.error or self._last_error()
         if exit_code == 137:
             detail = "repo2docker was killed (exit code 137)."
@@ -204,19 +186,15 @@ class LogAnalysis:
             return Failure("BHS108", {**particulars, "detail": report["link"]})
         if exit_code == TOO_LARGE and "limit" in report:
             return Failure("BHS109", {**particulars, "detail": f"{int(report['limit']) >> 20} MiB"})
-        for code, pattern in _GIT:
-            for line in self.fetched:
-                if re.search(pattern, line):
-                    return Failure(code, {**particulars, "detail": line.strip()})
-        return Failure("BHS103", {**particulars, "detail": self._last_error() or "its log does not say why"})
+        if exit_code == REFUSED_ARGUMENTS and "refused" in report:
+            return Failure("BHS205", {**particulars, "detail": report["refused"]})
+        code, detail = fetch_failure(self.fetched)
+        return Failure(code, {**particulars, "detail": detail or self._last_error() or "its log does not say why"})
 
     def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:
         # In one line: docker passes on a proxy's page, which may have several.
         detail = " ".join(_TAG.sub(" ", error[:SEARCHED]).split())
-        for code, pattern in _PUSH:
-            if re.search(pattern, detail):
-                return Failure(code, {**particulars, "detail": detail})
-        return Failure("BHS606", {**particulars, "detail": detail or "\n".join(self.last)})
+        return Failure(push_failure(detail), {**particulars, "detail": detail or "\n".join(self.last)})
 
     def _last_error(self) -> str:
         for line in reversed(self.last):

@@ -1,6 +1,7 @@
 """Creating the pod of a build, or adopting one that another replica, or this one before a restart, has created."""
 
 import asyncio
+import re
 import time
 from secrets import token_hex
 
@@ -140,7 +141,11 @@ class PodCreator:
         await asyncio.sleep(1)
 
 
+# The API server's own message: apiserver/pkg/endpoints/handlers/responsewriters/errors.go. Policies have other words.
+_RBAC = re.compile(r'User "[^"]*" cannot \S+ (?:resource|path) "')
+
+
 def failure_of(error: ApiError) -> Failure:
     """The failure of a build to which the API server says no."""
-    forbidden = error.status == 401 or (error.status == 403 and "cannot " in error.message)
+    forbidden = error.status == 401 or (error.status == 403 and bool(_RBAC.search(error.message)))
     return Failure("BHS801" if forbidden else "BHS304", {"detail": error.message})

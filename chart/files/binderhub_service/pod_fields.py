@@ -3,6 +3,7 @@
 from collections import Counter
 
 from binderhub_service import Json
+from binderhub_service.programs import CONTAINERS
 
 DAEMON_CONTAINER = "docker-api"
 """The container of the daemon in a docker-api pod. The cleaner beside it may restart without harm."""
@@ -28,6 +29,22 @@ def has_ended(pod: Json) -> bool:
 def has_condition(status: Json, kind: str, value: str) -> bool:
     """Whether the condition `kind` has the status `value`."""
     return any(one.get("type") == kind and one.get("status") == value for one in status.get("conditions") or [])
+
+
+def container_names(pod: Json) -> list[str]:
+    """Names of the containers that builds have in this pod, without those that somebody else added.
+
+    The last version of a deleted pod is kept without its spec.
+    """
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    present = {container.get("name") for container in (pod.get("spec") or {}).get("containers") or statuses}
+    return [name for name in CONTAINERS if name in present]
+
+
+def build_image(pod: Json) -> str:
+    """The image of the pod's own containers."""
+    containers = (pod.get("spec") or {}).get("containers") or []
+    return str(next((one.get("image") for one in containers if one.get("name") in CONTAINERS), ""))
 
 
 def container_state(pod: Json, name: str) -> Json:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from binderhub_service import Json
 from binderhub_service.failures import Failure
 from binderhub_service.pod_fields import (
+    build_image,
+    container_names,
     container_started,
     container_state,
     disruption,
@@ -36,8 +38,11 @@ SECOND_PULL_SECONDS = 40.0
 MISSING_SECONDS = 30.0
 """How long something that the pod mounts may be missing. A Secret can be created a moment after the pod."""
 
-# The kubelet's message: pkg/kubelet/eviction/helpers.go.
+# The kubelet's messages: pkg/kubelet/eviction/eviction_manager.go.
 _SOURCE_LIMIT = re.compile(r'Usage of EmptyDir volume "source" exceeds the limit')
+_DISK_LIMIT = re.compile(
+    r"exceeded its local ephemeral storage limit|ephemeral local storage usage exceeds the total limit of containers"
+)
 _NOT_FOUND = re.compile(
     r"not ?found|manifest unknown|unauthori[sz]ed|denied|forbidden|authentication required"
     r"|no basic auth|insufficient_scope|(?:status|code):? 40[134]",
@@ -123,8 +128,13 @@ def pod_state(snapshot: PodSnapshot, timers: Timers) -> State:
         return _ended(pod, status)
     if pod["metadata"].get("deletionTimestamp"):
         return Failed(_evicted_or_deleted(pod, status))
-    if container_state(pod, FETCH).get("terminated", {}).get("exitCode"):
-        return _ended(pod, status)  # the other containers wait for `fetch` in vain
+    # The pod need not have ended: the other containers wait for a failed one in vain, and a policy of the cluster may
+    # have added a container that never ends.
+    ended = [container_state(pod, name).get("terminated") for name in container_names(pod)]
+    if any(one and one.get("exitCode") for one in ended):
+        return _ended(pod, status)
+    if ended and all(ended):
+        return Ended(BUILD, 0)
     if not has_condition(status, "PodScheduled", "True"):
         return _unscheduled(snapshot, timers)
     if _node_is_lost(snapshot, timers):
@@ -144,9 +154,9 @@ def _ended(pod: Json, status: Json) -> State:
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason == "DeadlineExceeded":
         return Failed(Failure("BHS704", {"seconds": pod["spec"].get("activeDeadlineSeconds")}))
-    if reason == "Evicted" and _SOURCE_LIMIT.search(message):
+    if reason == "Evicted" and (_SOURCE_LIMIT.search(message) or _DISK_LIMIT.search(message)):
         repo = str((pod["metadata"].get("annotations") or {}).get("binder-repo", ""))
-        return Failed(Failure("BHS109", {"repo": repo, "detail": "its folder exceeds the limit of the volume"}))
+        return Failed(Failure("BHS109", {"repo": repo, "detail": message.rstrip(". ")}))
     if reason in ("Evicted", "Preempting", "NodeShutdown", "Terminated") or disruption(status):
         return Failed(Failure("BHS702", {"node": node(pod), "detail": message or disruption(status) or reason}))
     for container in CONTAINERS:
@@ -157,6 +167,9 @@ def _ended(pod: Json, status: Json) -> State:
             if terminated.get("reason") in ("StartError", "ContainerCannotRun"):
                 return Failed(_cannot_run(pod, str(terminated.get("message") or terminated["reason"])))
             return Ended(container, int(terminated["exitCode"]))
+    ended = [container_state(pod, name).get("terminated") for name in container_names(pod)]
+    if ended and all(ended):  # a container that somebody else added has failed
+        return Ended(BUILD, 0)
     detail = " ".join(part for part in (reason, message) if part) or "its containers report nothing"
     return Failed(Failure("BHS705", {"detail": detail}))
 
@@ -167,7 +180,7 @@ def _evicted_or_deleted(pod: Json, status: Json) -> Failure:
 
 
 def _cannot_run(pod: Json, detail: str) -> Failure:
-    return Failure("BHS204", {"image": pod["spec"]["containers"][0]["image"], "detail": detail})
+    return Failure("BHS204", {"image": build_image(pod), "detail": detail})
 
 
 def _node_is_lost(snapshot: PodSnapshot, timers: Timers) -> bool:
@@ -196,9 +209,13 @@ def _scheduled(snapshot: PodSnapshot, timers: Timers) -> State:
     pod = snapshot.pod
     for kind in ("initContainerStatuses", "containerStatuses"):
         for one in (pod.get("status") or {}).get(kind) or []:
+            if kind == "containerStatuses" and one.get("name") not in CONTAINERS:
+                continue  # the build does not need a container that somebody else added
             waiting = (one.get("state") or {}).get("waiting") or {}
             reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
-            state = _pull_state(snapshot, timers, reason, message) or _create_state(snapshot, timers, reason, message)
+            state = _pull_state(snapshot, timers, one, reason, message) or _create_state(
+                snapshot, timers, reason, message
+            )
             if state:
                 return state
     if container_started(pod, BUILD) and container_state(pod, FETCH).keys() <= {"terminated"}:
@@ -211,9 +228,9 @@ def _scheduled(snapshot: PodSnapshot, timers: Timers) -> State:
     return _starting(snapshot, timers)
 
 
-def _pull_state(snapshot: PodSnapshot, timers: Timers, reason: str, message: str) -> State | None:
+def _pull_state(snapshot: PodSnapshot, timers: Timers, container: Json, reason: str, message: str) -> State | None:
     """State of a pod with a container that waits for `reason`; None unless that is about its image."""
-    image = {"image": snapshot.pod["spec"]["containers"][0]["image"]}
+    image = {"image": container.get("image") or build_image(snapshot.pod)}
     if reason == "InvalidImageName":
         return Failed(Failure("BHS201", {**image, "detail": message or reason}))
     if reason == "ErrImageNeverPull":

@@ -8,15 +8,20 @@ bytes (0 for none), and the arguments of repo2docker. Two files beside that fold
 locked while this program runs, however it ends, and `fetched` exists once the repository is fetched and checked.
 """
 
+import contextlib
 import fcntl
 import gc
+import io
 import json
 import os
+import re
 import ssl
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
 """Names a file with certificates of authorities that are trusted in addition to those of the image."""
@@ -24,8 +29,11 @@ LINK_LEAVES = 76
 """Exit code for a symbolic link that leaves the repository where repo2docker reads configuration."""
 TOO_LARGE = 77
 """Exit code for a repository that exceeds the limit."""
+REFUSED_ARGUMENTS = 78
+"""Exit code for arguments that repo2docker does not accept; EX_CONFIG of sysexits.h."""
 SIZE_SECONDS = 1.0
 LEAST_BYTES = 4096
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 CONFIGURATION = (".", "binder", ".binder")
 """Folders in which repo2docker looks for configuration: buildpacks/base.py, `binder_dir` and `binder_path`."""
 CERTIFICATE_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -112,6 +120,42 @@ def refuse_too_large(word: str, folder: Path, limit: int) -> None:
         os._exit(TOO_LARGE)
 
 
+def fetch_unadvertised_commits() -> None:
+    """Make repo2docker fetch a commit that no branch or tag leads to, such as that of a pull request.
+
+    Replaces `check_ref` in contentproviders/git.py, which accepts any commit, so that `git reset` fails later. Delete
+    this once repo2docker fetches such commits itself.
+    """
+    from repo2docker.contentproviders import git
+
+    found = git.check_ref
+
+    def check_ref(ref: str, cwd: str) -> Any:  # noqa: ANN401 - repo2docker's answer
+        if COMMIT.fullmatch(ref) and subprocess.run(["git", "cat-file", "-e", f"{ref}^{{commit}}"], cwd=cwd).returncode:
+            subprocess.run(["git", "fetch", "--quiet", "origin", ref], cwd=cwd)
+        return found(ref, cwd)
+
+    git.check_ref = check_ref
+
+
+def configured(word: str, arguments: list[str]) -> Any:  # noqa: ANN401 - a Repo2Docker
+    """repo2docker with these arguments. Ends this process, with a report, if it does not accept one."""
+    # Without garbage collection, loading takes a fifth less processor time, which other builds on a busy node need.
+    gc.disable()
+    from repo2docker.__main__ import make_r2d
+
+    gc.enable()
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return make_r2d(["--no-build", *arguments])
+    except SystemExit:
+        text = said.getvalue().strip()
+        print(text, file=sys.stderr)
+        report(word, refused=text.rpartition("error: ")[2][-1000:] or "it does not say which")
+        os._exit(REFUSED_ARGUMENTS)
+
+
 def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> None:
     """Fetch. Exits with 0 if the repository is fetched and checked."""
     path = Path(folder)
@@ -119,12 +163,8 @@ def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> N
     fcntl.flock(os.open(beside / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
     (beside / "begins").rename(beside / "fetching")
     trust_authorities(beside)
-    # Without garbage collection, loading takes a fifth less processor time, which other builds on a busy node need.
-    gc.disable()
-    from repo2docker.__main__ import make_r2d
-
-    gc.enable()
-    app = make_r2d(["--no-build", *arguments])
+    app = configured(word, list(arguments))
+    fetch_unadvertised_commits()
     app.initialize()
     if int(limit):
         threading.Thread(target=end_when_too_large, args=(word, path, int(limit)), daemon=True).start()
