@@ -33,7 +33,7 @@ def get_chart_config(config_path: str | None = None, default: Any = None) -> Any
     """What the chart was given at a path such as "custom.banner" or "config.BinderHub"; all of it without a path.
 
     `default` where the path leads nowhere. Of the chart's values there are `custom`,
-    `config`, `extraConfig`, `buildPods` and `builders`.
+    `config`, `extraConfig`, `documentationUrl`, `buildPods` and `builders`.
     """
     found: Any = _read()
     for key in config_path.split(".") if config_path else []:
@@ -48,7 +48,7 @@ c = get_config()
 # The parent of the package binderhub_service: in the pod, a mount of its own; in the repository, beside this file.
 sys.path += [str(Path(__file__).parent.parent / "python"), str(Path(__file__).parent)]
 
-from binderhub_service import service_log, snake_case  # noqa: E402 - the path is set above
+from binderhub_service import failures, request, service_log, snake_case  # noqa: E402 - the path is set above
 
 # First of all, so that nothing is logged before.
 service_log.mask_logins()
@@ -63,6 +63,8 @@ if get_chart_config("buildPods.executor") != "upstream":
     c.BinderHub.build_cleaner_class = "binderhub_service.cleaner.ServiceKubernetesCleaner"
     c.BinderHub.registry_class = "binderhub_service.registry.docker_registry.ServiceDockerRegistry"
     c.BinderHub.repo_providers = repo_providers()
+    failures.Documentation.url = get_chart_config("documentationUrl") or failures.Documentation.url
+    request.add_codes()
     if get_chart_config("buildPods.gitCredentialHosts"):
         c.ServiceGitRepoProvider.credential_hosts = get_chart_config("buildPods.gitCredentialHosts")
 _build_pods = get_chart_config("buildPods") or {}

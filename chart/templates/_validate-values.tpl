@@ -125,7 +125,7 @@
         {{- end }}
     {{- end }}
     {{- /* What has a default may be overridden by the trait. A deadlineSeconds of 3600 is the default. */}}
-    {{- $defaulted := list "annotations" "maxWaitingPerRequester" "repositorySizeLimit" "startTimeoutSeconds" "tolerations" }}
+    {{- $defaulted := list "annotations" "maxWaitingPerRequester" "repositorySizeLimit" "silenceTimeoutSeconds" "startTimeoutSeconds" "tolerations" }}
     {{- if eq (int .Values.buildPods.deadlineSeconds) 3600 }}
         {{- $defaulted = append $defaulted "deadlineSeconds" }}
     {{- end }}

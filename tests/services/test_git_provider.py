@@ -176,6 +176,65 @@ def test_a_ref_becomes_a_commit(service: Service, repository: Repository, ref: s
     assert commit_of(service, repository.spec(ref), repository.commit) == repository.commit
 
 
+@pytest.fixture
+def similar_refs(git: GitServer) -> tuple[str, dict[str, str]]:
+    """A repository whose refs end alike, each at a commit of its own; its URL, and the commits."""
+    git.repository("similar")
+    bare, work = git.folder / "similar", git.folder / "similar.work"
+    commits = {}
+    for name in ["heads/dev/main", "heads/main", "heads/both", "tags/both", "tags/dev/v1", "tags/v1", "pull/7/head"]:
+        in_work = ["git", "-C", str(work), "-c", "user.name=T", "-c", "user.email=t@example.com"]
+        subprocess.run([*in_work, "commit", "--quiet", "--allow-empty", "-m", name], check=True)
+        subprocess.run([*in_work, "push", "--quiet", "--force", "origin", f"HEAD:refs/{name}"], check=True)
+        listed = subprocess.run(["git", "-C", str(bare), "rev-parse", f"refs/{name}"], check=True, capture_output=True)
+        commits[name] = listed.stdout.decode().strip()
+    return f"http://{git.host}/similar", commits
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [
+        ("main", "heads/main"),
+        ("dev/main", "heads/dev/main"),
+        ("v1", "tags/v1"),
+        ("both", "heads/both"),
+        ("tags/both", "tags/both"),
+        ("refs/tags/both", "tags/both"),
+        ("pull/7/head", "pull/7/head"),
+        ("refs/pull/7/head", "pull/7/head"),
+    ],
+)
+def test_a_ref_is_the_one_with_exactly_this_name(
+    service: Service, similar_refs: tuple[str, dict[str, str]], ref: str, name: str
+) -> None:
+    url, commits = similar_refs
+    assert len(set(commits.values())) == len(commits)
+    assert commit_of(service, spec(url, ref), commits[name]) == commits[name]
+
+
+@pytest.mark.parametrize("ref", ["mai*", "mai?", "[m]ain", "*", "head", "7/head", "ain", "main..dev", "main^", "v1~1"])
+def test_a_part_of_a_name_and_a_pattern_are_no_ref(
+    service: Service, similar_refs: tuple[str, dict[str, str]], ref: str
+) -> None:
+    assert failure(service, spec(similar_refs[0], quote(ref, safe=""))).startswith("Could not resolve ref for git:")
+
+
+def test_a_branch_of_a_private_repository_is_found_with_the_credentials(
+    binderhub: Installed, tmp_path: Path, git: GitServer
+) -> None:
+    commit = git.repository("private")
+    git.login = f"robot:{CANARY}"
+    more = (
+        f"c.GitRepoProvider.git_credentials = {CREDENTIALS!r}\n"
+        f"c.ServiceGitRepoProvider.credential_hosts = ['http://{git.host}']\n"
+    )
+    with running(binderhub, tmp_path, CONFIG + more) as service:
+        assert commit_of(service, spec(f"http://{git.host}/private"), commit) == commit
+        assert CANARY not in service.log.read_text()
+    assert git.logins()
+    assert set(git.logins()) == {git.login}
+
+
 def test_a_ref_that_is_not_there(service: Service, repository: Repository) -> None:
     assert failure(service, repository.spec("none-such")).startswith("Could not resolve ref for git:")
 

@@ -3,21 +3,22 @@
 import re
 
 import pytest
-from binderhub_service.failures import DOCS, FAILURES, Failure
+from binderhub_service.failures import FAILURES, PAGE, Documentation, Failure
 from common.paths import CHART, CLONE
+
+TEXT = (CLONE / "docs" / f"{PAGE}.md").read_text()
 
 
 @pytest.mark.parametrize("code", FAILURES)
 def test_each_code_has_its_section(code: str) -> None:
-    text = (CLONE / DOCS).read_text()
-    _, heading, after = text.partition(f"\n({code.lower()})=\n### {code}: {FAILURES[code].title}\n")
+    _, heading, after = TEXT.partition(f"\n({code.lower()})=\n### {code}: {FAILURES[code].title}\n")
     assert heading
     section = " ".join(after.partition("\n### ")[0].split())
     assert f"**Next:** {FAILURES[code].next_step}" in section
 
 
 def test_no_section_is_of_no_code() -> None:
-    assert set(re.findall(r"^### (BHS\d+):", (CLONE / DOCS).read_text(), re.MULTILINE)) == set(FAILURES)
+    assert set(re.findall(r"^### (BHS\d+):", TEXT, re.MULTILINE)) == set(FAILURES)
 
 
 def test_each_code_is_used() -> None:
@@ -31,4 +32,10 @@ def test_the_event(code: str) -> None:
     assert event["phase"] == "failed"
     assert event["message"].startswith(f"{code}: ")
     assert event["next_step"].endswith(".")
-    assert event["docs"] == f"{DOCS}#{code.lower()}"
+    url = "https://binderhub-service.readthedocs.io/en/latest/how-to/troubleshoot.html"
+    assert event["docs"] == f"{url}#{code.lower()}"
+
+
+def test_the_documentation_can_be_published_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Documentation, "url", "https://docs.example.org/")
+    assert Failure("BHS101").event()["docs"] == "https://docs.example.org/how-to/troubleshoot.html#bhs101"

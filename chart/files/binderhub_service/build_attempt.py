@@ -24,7 +24,7 @@ from binderhub_service.pod_status import (
     pod_state,
 )
 from binderhub_service.programs import BUILD, FETCH, PUSH
-from binderhub_service.programs.build import DAEMON_LOST, NO_DAEMON
+from binderhub_service.programs.build import DAEMON_LOST, DAEMON_SILENT, NO_DAEMON, NO_PERMISSION
 from binderhub_service.subscribers import Subscribers
 
 TICK_SECONDS = 0.5
@@ -32,6 +32,8 @@ REMAINING_LOG_SECONDS = 20.0
 REMAINING_LOG_OF_FAILED_POD_SECONDS = 3.0
 DAEMON_STATUS_SECONDS = 4.0
 """How much later than its clients the kubelet notices, at most, that the daemon has ended."""
+_FAILED = {"exit_code", "error", "lost", "silent", "denied"}
+"""Any of these in the report of a program says that it has failed."""
 _PHASES = {FETCH: "fetching", BUILD: "building", PUSH: "pushing"}
 
 
@@ -136,7 +138,7 @@ class BuildAttempt:
     def _has_succeeded(self) -> bool:
         """Whether the last program has reported success. Only that container knows the word of its report."""
         report = self.log_analysis.reports.get(PUSH if has_push_container(self.pod) else BUILD)
-        return report is not None and report.keys() & {"exit_code", "error", "lost"} == set()
+        return report is not None and report.keys() & _FAILED == set()
 
     def _watched_pod(self) -> Json | None:
         """This attempt's pod as the cluster has it now; None if it is gone."""
@@ -184,6 +186,11 @@ class BuildAttempt:
             "name": spec.image_name,
             "image": spec.build_image,
         }
+        report = reports.get(state.container, {})
+        if state.exit_code == DAEMON_SILENT and "silent" in report:
+            return Failure("BHS505", {**particulars, "seconds": report["silent"]})
+        if state.exit_code == NO_PERMISSION and "denied" in report:
+            return Failure("BHS506", {**particulars, "detail": report["denied"]})
         if state.container != FETCH:
             disconnect = ""
             if state.exit_code == DAEMON_LOST and "exit_code" not in reports.get(BUILD, {}):

@@ -239,7 +239,7 @@ def _without_most_of_spec(pod: Json) -> Json:
     """A deleted pod without the larger part of its spec: builds ask only how it ended, and where."""
     spec = pod.get("spec") or {}
     kept: Json = {key: spec[key] for key in ("nodeName", "activeDeadlineSeconds") if key in spec}
-    kept["containers"] = [{"image": one["image"]} for one in spec.get("containers") or []]
+    kept["containers"] = [{"name": one["name"], "image": one["image"]} for one in spec.get("containers") or []]
     return {**pod, "spec": kept}
 
 

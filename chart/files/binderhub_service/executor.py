@@ -52,6 +52,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     sticky_builds = Bool(True, config=True, help="Prefer one node for all builds of a repository, for its cache.")
     push_secret_key = Unicode("config.json", config=True, help="The key of push_secret that holds a docker config.")
     start_timeout_seconds = Integer(900, config=True, help="Seconds that a pod may wait for a node, or its daemon.")
+    silence_timeout_seconds = Integer(120, config=True, help="Seconds that the daemon may be silent; 0 is no limit.")
     deadline_seconds = Integer(0, config=True, help="Seconds that a build pod may run; 0 is no limit.")
     repository_size_limit = ByteSpecification(
         10 << 30,
@@ -250,6 +251,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             size_limit=self.repository_size_limit,
             build_image=self.build_image,
             start_seconds=self.start_timeout_seconds,
+            silence_seconds=self.silence_timeout_seconds,
             git_credentials=self.git_credentials,
             registry_credentials=self.registry_credentials,
             authorities=os.environ.get("BUILD_PODS_AUTHORITIES", ""),

@@ -6,7 +6,19 @@ Codes are stable, because people search for them. docs/how-to/troubleshoot.md ha
 from dataclasses import dataclass, field
 from typing import Any
 
-DOCS = "docs/how-to/troubleshoot.md"
+PAGE = "how-to/troubleshoot"
+"""The page with a section for each code, below the address of the documentation."""
+
+
+class Documentation:
+    """Where the documentation is published; the chart's configuration sets the address."""
+
+    url = "https://binderhub-service.readthedocs.io/en/latest"
+
+    @classmethod
+    def section(cls, code: str) -> str:
+        """Address of the section about a code."""
+        return f"{cls.url.rstrip('/')}/{PAGE}.html#{code.lower()}"
 
 
 @dataclass(frozen=True)
@@ -332,6 +344,55 @@ FAILURES = {
         "Try again when one of them has begun. An administrator can change buildPods.maxWaitingPerRequester.",
         retryable=True,
     ),
+    # The request, which BinderHub itself refuses
+    "BHS901": FailureKind(
+        "The request is not allowed",
+        "BinderHub refused the request: {detail}",
+        "Log in to the JupyterHub, or send a valid token of it. Its user needs the scope access:services for this"
+        " service.",
+    ),
+    "BHS902": FailureKind(
+        "Too many requests",
+        "BinderHub refused the request, because too many came from the same address: {detail}",
+        "Try again in a few minutes. An administrator can change config.RateLimiter.",
+        retryable=True,
+    ),
+    "BHS903": FailureKind(
+        "The request is malformed",
+        "BinderHub does not understand the request: {detail}",
+        "Correct the address. Requests look like /build/PROVIDER/REPOSITORY/REF?build_only=true.",
+    ),
+    "BHS904": FailureKind(
+        "The repository or the ref does not exist",
+        "BinderHub found no such repository or ref: {detail}",
+        "Check the repository's address, and that the branch, tag or commit exists there. For a private repository,"
+        " ask the administrator to configure credentials.",
+    ),
+    "BHS905": FailureKind(
+        "The ref could not be looked up",
+        "BinderHub could not look up the ref: {detail}",
+        "Try again in a minute. If it fails again, check the repository's address, and that BinderHub can reach its"
+        " host.",
+        retryable=True,
+    ),
+    "BHS906": FailureKind(
+        "The repository's host limits the request rate",
+        "BinderHub could not look up the ref, because the repository's host limits its requests: {detail}",
+        "Try again later. An administrator can raise the limit with a token, such as"
+        " config.GitHubRepoProvider.access_token.",
+        retryable=True,
+    ),
+    "BHS907": FailureKind(
+        "The repository is banned",
+        "The administrator of this service does not allow this repository: {detail}",
+        "Ask the administrator. The lists are banned_specs and allowed_specs of the provider in config.",
+    ),
+    "BHS908": FailureKind(
+        "BinderHub failed",
+        "BinderHub could not complete the request: {detail}",
+        "Try again. If it fails again, read BinderHub's log.",
+        retryable=True,
+    ),
 }
 
 
@@ -361,7 +422,7 @@ class Failure:
             "code": self.code,
             "what": self.what,
             "next_step": self.kind.next_step,
-            "docs": f"{DOCS}#{self.code.lower()}",
+            "docs": Documentation.section(self.code),
         }
 
 

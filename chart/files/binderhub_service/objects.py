@@ -49,6 +49,8 @@ class BuildSpec:
     """The command with its options, but without the repository and without --push and --no-push."""
     build_image: str
     start_seconds: int
+    silence_seconds: int = 0
+    """How long the daemon may leave a program's questions unanswered; 0 is no limit."""
     pushes: bool = True
     """Whether the image goes to a registry."""
     size_limit: int = 0
@@ -194,6 +196,7 @@ def _build(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
         "folder": TEMPORARY,
         "socket": access.socket,
         "timeout": spec.start_seconds,
+        "silence": spec.silence_seconds,
         "helper": credential_helper() if spec.pushes else "",
     }
     # repo2docker sets this label itself for a repository that it fetches.
@@ -221,6 +224,7 @@ def _push(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
         "socket": access.socket,
         "image": spec.image_name,
         "logins": LOGINS,
+        "silence": spec.silence_seconds,
     }
     mounts: list[Json] = [{"name": "handover", "mountPath": HANDOVER}, *access.mounts, *spec.extra_volume_mounts]
     if spec.registry_credentials or spec.push_secret:

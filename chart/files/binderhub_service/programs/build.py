@@ -12,8 +12,10 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -23,6 +25,14 @@ NO_DAEMON = 75
 """Exit code if no daemon answered in time; EX_TEMPFAIL of sysexits.h."""
 DAEMON_LOST = 69
 """Exit code if the daemon ended while repo2docker ran; EX_UNAVAILABLE of sysexits.h."""
+DAEMON_SILENT = 70
+"""Exit code if the daemon stopped answering; EX_SOFTWARE of sysexits.h."""
+NO_PERMISSION = 77
+"""Exit code if the daemon's socket may not be opened; EX_NOPERM of sysexits.h."""
+PERMISSION_SECONDS = 2.0
+"""How long opening the socket may be refused: the daemon sets its owner a moment after it has created it."""
+PING_SECONDS = 5.0
+"""How often the daemon is asked for a sign of life, and how long its answer may take."""
 LOST_SECONDS = 0.5
 """How long after repo2docker's failure the end of the daemon may become visible."""
 TICK_SECONDS = 0.02
@@ -62,25 +72,71 @@ def ended(lock: Path) -> bool:
 
 
 def answers(path: str) -> bool:
-    """Whether a Docker daemon answers. That its socket exists proves nothing."""
+    """Whether a Docker daemon answers. That its socket exists proves nothing.
+
+    Raises PermissionError if the socket may not be opened.
+    """
     with socket.socket(socket.AF_UNIX) as daemon:
-        daemon.settimeout(5)
+        daemon.settimeout(PING_SECONDS)
         try:
             daemon.connect(path)
             daemon.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
             return b" 200 " in daemon.recv(64)
+        except PermissionError:
+            raise
         except OSError:
             return False
 
 
 def wait_for_daemon(path: str, seconds: float) -> bool:
-    """Wait until the daemon answers. False if it does not within so many seconds."""
-    end = time.monotonic() + seconds
-    while not answers(path):
+    """Wait until the daemon answers. False if it does not within so many seconds.
+
+    Raises PermissionError if the socket may not be opened for `PERMISSION_SECONDS`.
+    """
+    end, refused_since = time.monotonic() + seconds, 0.0
+    while True:
+        try:
+            if answers(path):
+                return True
+            refused_since = 0.0
+        except PermissionError:
+            refused_since = refused_since or time.monotonic()
+            if time.monotonic() - refused_since > PERMISSION_SECONDS:
+                raise
         if time.monotonic() > end:
             return False
         time.sleep(0.1)
-    return True
+
+
+def end_when_silent(word: str, path: str, limit: float, child: int) -> None:
+    """Say when the daemon does not answer, and end this process and repo2docker if it does not for `limit` seconds.
+
+    With a limit of 0 it may be silent for ever.
+    """
+    answered, said = time.monotonic(), False
+    while True:
+        time.sleep(PING_SECONDS)
+        try:
+            alive = answers(path)
+        except PermissionError:
+            alive = False
+        silent = time.monotonic() - answered
+        if alive:
+            if said:
+                say("The daemon answers again.")
+            answered, said = time.monotonic(), False
+        elif limit and silent >= limit:
+            os.kill(child, signal.SIGKILL)
+            report(word, silent=round(silent))
+            os._exit(DAEMON_SILENT)
+        else:
+            say(f"Waiting for the daemon, which has not answered for {silent:.0f} s.")
+            said = True
+
+
+def say(message: str) -> None:
+    """Print what the build waits for, in repo2docker's form."""
+    print(json.dumps({"phase": "waiting", "message": f"{message}\n"}), flush=True)
 
 
 def hold(directory: Path) -> None:
@@ -125,7 +181,7 @@ def write_docker_config(folder: Path, helper: str) -> None:
     os.environ["DOCKER_CONFIG"] = str(config)
 
 
-def run_repo2docker(arguments: list[str]) -> int:
+def run_repo2docker(arguments: list[str], settings: dict[str, Any]) -> int:
     """Run repo2docker in a child process, forked after it was loaded, and return its exit code."""
     gc.disable()
     from repo2docker import __main__ as repo2docker
@@ -136,6 +192,8 @@ def run_repo2docker(arguments: list[str]) -> int:
     Repo2Docker.find_image = lambda _: False
     child = os.fork()
     if child:
+        watched = (settings["word"], settings["socket"], settings["silence"], child)
+        threading.Thread(target=end_when_silent, args=watched, daemon=True).start()
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     code = 1
     try:
@@ -168,8 +226,12 @@ def main(settings: dict[str, Any], arguments: list[str]) -> int:
     gc.enable()
     if not wait_for_repository(source.parent, settings["fetched"]):
         return 1
-    if not wait_for_daemon(settings["socket"], settings["timeout"]):
-        return NO_DAEMON
+    try:
+        if not wait_for_daemon(settings["socket"], settings["timeout"]):
+            return NO_DAEMON
+    except PermissionError as denied:
+        report(settings["word"], denied=str(denied))
+        return NO_PERMISSION
     hold(Path(settings["socket"]).parent)
     try:
         lifeline = Lifeline(settings["socket"])
@@ -177,7 +239,7 @@ def main(settings: dict[str, Any], arguments: list[str]) -> int:
         return DAEMON_LOST
     if settings["helper"]:
         write_docker_config(Path(settings["folder"]), settings["helper"])
-    code = run_repo2docker(arguments)
+    code = run_repo2docker(arguments, settings)
     if code:
         if lifeline.cut(LOST_SECONDS):
             return DAEMON_LOST

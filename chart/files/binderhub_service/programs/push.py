@@ -25,11 +25,16 @@ from urllib.parse import quote
 
 DAEMON_LOST = 69
 """Exit code if the daemon did not complete its answer; EX_UNAVAILABLE of sysexits.h."""
+DAEMON_SILENT = 70
+"""Exit code if the daemon stopped answering; EX_SOFTWARE of sysexits.h."""
+PING_SECONDS = 5.0
+"""How often the daemon is asked for a sign of life, and how long its answer may take."""
 TICK_SECONDS = 0.02
 PROGRESS_SECONDS = 5.0
 DOCKER_HUB = "https://index.docker.io/v1/"
 TOKEN_USER = "<token>"  # noqa: S105 - docker's user name for identity tokens
 QUIET = ("Preparing", "Waiting", "Unavailable")
+_EXPIRED = re.compile(r"\bunauthorized\b|\b401\b|\bexpired\b", re.IGNORECASE)
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})\b")
 
 Json = dict[str, Any]
@@ -41,9 +46,9 @@ def report(word: str, **particulars: object) -> None:
     print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
-def say(message: str) -> None:
+def say(message: str, phase: str = "pushing") -> None:
     """Print a line of the log in repo2docker's form."""
-    print(json.dumps({"phase": "pushing", "message": f"{message}\n"}), flush=True)
+    print(json.dumps({"phase": phase, "message": f"{message}\n"}), flush=True)
 
 
 class Logins:
@@ -148,19 +153,56 @@ def answer(logins: Logins, action: str, server: str) -> bytes:
 class DaemonConnection(HTTPConnection):
     """HTTP over the daemon's unix socket."""
 
-    def __init__(self, path: str) -> None:
-        """`path` is the socket's."""
-        super().__init__("docker")
+    def __init__(self, path: str, timeout: float | None = None) -> None:
+        """`path` is the socket's; each answer may take `timeout` seconds, if there is one."""
+        super().__init__("docker", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         """Connect to the socket. Raises OSError if no daemon listens."""
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def answers(path: str) -> bool:
+    """Whether the daemon answers."""
+    connection = DaemonConnection(path, PING_SECONDS)
+    try:
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def end_when_silent(word: str, path: str, limit: float) -> None:
+    """Say when the daemon does not answer, and end this process if it does not for `limit` seconds; 0 is no limit."""
+    answered, said = time.monotonic(), False
+    while True:
+        time.sleep(PING_SECONDS)
+        alive = answers(path)
+        silent = time.monotonic() - answered
+        if alive:
+            if said:
+                say("The daemon answers again.", "waiting")
+            answered, said = time.monotonic(), False
+        elif limit and silent >= limit:
+            report(word, silent=round(silent))
+            os._exit(DAEMON_SILENT)
+        else:
+            say(f"Waiting for the daemon, which has not answered for {silent:.0f} s.", "waiting")
+            said = True
 
 
 class Refused(Exception):  # noqa: N818 - the registry's answer, or the daemon's
     """The daemon answered that the push failed, with the registry's error or its own."""
+
+    def __init__(self, error: str, has_pushed_layers: bool = False) -> None:
+        """`has_pushed_layers` says that the registry accepted the login at first."""
+        super().__init__(error)
+        self.has_pushed_layers = has_pushed_layers
 
 
 def wait_for_image(handover: Path) -> bool:
@@ -230,7 +272,7 @@ def follow(lines: Iterator[bytes]) -> str:
     for line in lines:
         event, error, aux = read_event(line)
         if event.get("error") or error:
-            raise Refused(str(error.get("message") or event.get("error")))
+            raise Refused(str(error.get("message") or event.get("error")), "Pushed" in states.values())
         digest = str(aux.get("Digest") or "") or digest
         status, layer = str(event.get("status") or ""), str(event.get("id") or "")
         if found := _DIGEST.search(status):
@@ -259,6 +301,20 @@ def read_event(line: bytes) -> tuple[Json, Json, Json]:
     raise ValueError(f"a line is not one of a push: {line[:200]!r}")
 
 
+def push_with_new_token(path: str, image: str, logins: Logins) -> str:
+    """Push, and once more if the registry's token has expired meanwhile. Returns and raises what `push` does.
+
+    The daemon asks for a new token with each push, and layers that the registry has are not sent again.
+    """
+    try:
+        return push(path, image, logins)
+    except Refused as refused:
+        if not (refused.has_pushed_layers and _EXPIRED.search(str(refused))):
+            raise
+        say(f"The registry no longer accepts the token of this push, trying once more: {refused}")
+    return push(path, image, logins)
+
+
 def main(settings: Json) -> int:
     """Push once the image is built. The exit code is 0 if the registry accepted it."""
     handover, word, path = Path(settings["handover"]), settings["word"], settings["socket"]
@@ -268,8 +324,9 @@ def main(settings: Json) -> int:
     fcntl.flock(os.open(Path(path).parent, os.O_RDONLY), fcntl.LOCK_SH)
     if not wait_for_image(handover):
         return 1
+    threading.Thread(target=end_when_silent, args=(word, path, settings["silence"]), daemon=True).start()
     try:
-        digest = push(path, settings["image"], logins)
+        digest = push_with_new_token(path, settings["image"], logins)
     except Refused as refused:
         say(str(refused))
         report(word, error=str(refused)[:4096])

@@ -1,5 +1,6 @@
 """The class that asks the registry whether an image exists. It sends the login to nobody else."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from binderhub.registry import DockerRegistry
 from tornado import gen
@@ -82,6 +84,7 @@ class ServiceDockerRegistry(DockerRegistry):
     def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
         """Called by BinderHub when it starts."""
         super().__init__(**traits)
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, AsyncHTTPClient]] = WeakKeyDictionary()
         self._login_is_the_files = bool(self.login_file) and self._login_of_file() == self._login_at_start()
 
     @default("auth_config_url")
@@ -255,6 +258,17 @@ class ServiceDockerRegistry(DockerRegistry):
     def _basic(self) -> str:
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
+    def _client(self, limit: int, simple: bool) -> AsyncHTTPClient:
+        """The client of this loop for answers of at most `limit` bytes.
+
+        It is kept, because a new one would read all trusted certificates again, and open a connection for each request.
+        """
+        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
+        if limit not in clients:
+            bounds = {"max_body_size": limit, "max_buffer_size": limit + 65536} if simple else {}
+            clients[limit] = AsyncHTTPClient(force_instance=True, **bounds)
+        return clients[limit]
+
     async def _ask(self, url: str, limit: int, authorization: str) -> _Answer:
         """The answer for `url`, of at most `limit` bytes. Redirects are not followed."""
         headers = {"Accept": ACCEPT, **({"Authorization": authorization} if authorization else {})}
@@ -269,14 +283,10 @@ class ServiceDockerRegistry(DockerRegistry):
             prepare_curl_callback=partial(_bound, received=received, limit=limit),
         )
         simple = issubclass(AsyncHTTPClient.configured_class(), SimpleAsyncHTTPClient)
-        bounds = {"max_body_size": limit, "max_buffer_size": limit + 65536} if simple else {}
-        client = AsyncHTTPClient(force_instance=True, **bounds)
         try:
-            answer = await client.fetch(request, raise_error=False)
+            answer = await self._client(limit, simple).fetch(request, raise_error=False)
         except Exception as wrong:  # of many kinds: sockets, TLS, HTTP, curl
             raise _Unavailable(f"{_host(url)} does not answer: {_line(wrong)}.") from wrong
-        finally:
-            client.close()
         return _Answer(answer.code, answer.headers, answer.body if simple else bytes(received))
 
 

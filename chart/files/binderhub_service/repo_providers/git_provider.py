@@ -9,7 +9,7 @@ import os
 import re
 import signal
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from binderhub.repoproviders import GitRepoProvider
 from traitlets import Float, List, Set, TraitError, Unicode, validate
@@ -25,6 +25,13 @@ _GIT = f'ulimit -v {MAX_MEMORY_KIB} && exec git "$@"'
 
 # As in BinderHub: a ref that looks like a commit is not looked up.
 _COMMIT = re.compile("[0-9a-f]{40}")
+_LISTED_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+# https://git-scm.com/docs/git-check-ref-format: no ref has these, and `git ls-remote` reads some of them as patterns.
+_IN_NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{")
+_CREDENTIAL = "BINDERHUB_SERVICE_GIT_CREDENTIAL"
+_KINDS = ("heads/", "tags/", "")
+"""Branches before tags, as BinderHub finds them; without a kind, `pull/7/head` is the head of a pull request."""
+_NO_QUESTIONS = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "LC_ALL": "C"}
 _PROTOCOL = re.compile(r"[a-z0-9+-]+")
 
 
@@ -99,17 +106,21 @@ class ServiceGitRepoProvider(GitRepoProvider):
             return self.resolved_ref
         found = self.unresolved_ref
         if not _COMMIT.fullmatch(found):
-            async with lookup_place():
-                listed = await self._ls_remote()
-            if not listed:
+            names = possible_names(self.unresolved_ref)
+            if not names:
                 return None
-            found = listed.split(None, 1)[0]
-            if not _COMMIT.fullmatch(found):
+            async with lookup_place():
+                listed = await self._ls_remote(names)
+            commit = exact_match(listed, names)
+            if not commit:
+                return None
+            if not _LISTED_COMMIT.fullmatch(commit):
                 raise ValueError("The Git server answers with something that is not a commit.")
+            found = commit
         self.resolved_ref = found
         return found
 
-    async def _ls_remote(self) -> str:
+    async def _ls_remote(self, names: list[str]) -> str:
         """The beginning of the output of `git ls-remote`. Raises RuntimeError, with a sentence for the visitor."""
         process = await asyncio.create_subprocess_exec(
             "sh",
@@ -120,11 +131,11 @@ class ServiceGitRepoProvider(GitRepoProvider):
             "ls-remote",
             "--",
             self.repo,
-            self.unresolved_ref,
+            *names,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "LC_ALL": "C"},
+            env={**os.environ, **self._login(), **_NO_QUESTIONS},
             # A group of its own: git's helpers end with it.
             start_new_session=True,
         )
@@ -144,11 +155,44 @@ class ServiceGitRepoProvider(GitRepoProvider):
             raise RuntimeError(f"The repository cannot be read: {_reason(errors)}")
         return listed
 
+    def _login(self) -> dict[str, str]:
+        """Variables that let git send the credentials to the repository's own host, and to no other host."""
+        if not self.git_credentials:
+            return {}
+        url = urlsplit(self.repo)
+        helper = f'!f() {{ test "$1" = get && printf "%s\\n" "${_CREDENTIAL}"; }}; f'
+        return {
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": "credential.helper",
+            "GIT_CONFIG_VALUE_0": "",
+            "GIT_CONFIG_KEY_1": f"credential.{url.scheme}://{url.netloc}.helper",
+            "GIT_CONFIG_VALUE_1": helper,
+            # Providers write the two characters \n where git expects a line break.
+            _CREDENTIAL: self.git_credentials.replace("\\n", "\n").strip(),
+        }
+
     def _options(self) -> list[str]:
         allowed = sorted(name for name in self.allowed_protocols if _PROTOCOL.fullmatch(name))
         protocols = [f"protocol.{name}.allow=always" for name in allowed]
         options = ["protocol.allow=never", *protocols, "http.followRedirects=initial"]
         return [word for option in options for word in ("-c", option)]
+
+
+def possible_names(ref: str) -> list[str]:
+    """The full names that `ref` can have, in the order in which they count; empty if no ref can be called that.
+
+    `git ls-remote` alone lists all refs that end with the given words: `dev/main` as well as `main`.
+    """
+    if _IN_NO_REF.search(ref):
+        return []
+    return [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/{kind}{ref}" for kind in _KINDS]
+
+
+def exact_match(listed: str, names: list[str]) -> str:
+    """The commit of the first of these names in the output of `git ls-remote`; empty if it has none of them."""
+    lines = [line.split("\t", 1) for line in listed.splitlines()]
+    found = {line[1]: line[0] for line in lines if len(line) == 2}
+    return next((found[name] for name in names if name in found), "")
 
 
 async def _beginning(stream: asyncio.StreamReader | None) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import time
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlparse
 
@@ -164,5 +165,9 @@ class GitHubRepoProvider(RepoProvider):
         except HTTPError as refused:
             if refused.code in (404, 422):
                 return None
+            headers = refused.response.headers if refused.response else {}
+            if refused.code == 403 and headers.get("x-ratelimit-remaining") == "0":
+                minutes = 5 * (1 + (int(headers["x-ratelimit-reset"]) - int(time.time())) // 60 // 5)
+                raise ValueError(f"GitHub rate limit exceeded. Try again in {minutes} minutes.") from refused
             raise
         return json.loads(answer.body).get("sha")
