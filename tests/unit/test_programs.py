@@ -1,6 +1,7 @@
 """The programs of the three containers, with something in place of repo2docker and of the daemon that does as told."""
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -18,8 +19,8 @@ from typing import Any
 
 import pytest
 from binderhub_service.programs import BUILD, FETCH, PUSH, command, credential_helper
-from binderhub_service.programs.build import DAEMON_LOST, NO_DAEMON
-from binderhub_service.programs.fetch import AUTHORITIES, LINK_LEAVES, TOO_LARGE, link_that_leaves
+from binderhub_service.programs.build import DAEMON_LOST, DAEMON_SILENT, NO_DAEMON, NO_PERMISSION
+from binderhub_service.programs.fetch import AUTHORITIES, LINK_LEAVES, REFUSED_ARGUMENTS, TOO_LARGE, link_that_leaves
 from binderhub_service.programs.push import DOCKER_HUB, Logins, registry_of
 
 REPO2DOCKER = """
@@ -41,7 +42,11 @@ class App:
             (path / "large").write_bytes(bytes(3 << 20))
         trusted = {name: os.environ.get(name) for name in ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
         print(json.dumps(trusted), flush=True)
-def make_r2d(arguments): return App()
+def make_r2d(arguments):
+    if "--no-such" in arguments:
+        print("usage: -c [-h]\\n-c: error: unrecognized arguments: --no-such", file=sys.stderr)
+        sys.exit(2)
+    return App()
 def main():
     print("built", *sys.argv, flush=True)
     how = sys.argv[1]
@@ -70,6 +75,10 @@ class Daemon:
     lines: list[Any] = field(default_factory=list)
     status: int = 200
     cut: bool = False
+    silent: bool = False
+    """Whether it accepts connections and answers none."""
+    then: list[list[Any]] = field(default_factory=list)
+    """The lines of further pushes."""
     pushed: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """Path and login of each push."""
     _streams: list[socket.socket] = field(default_factory=list)
@@ -85,7 +94,9 @@ class Daemon:
         self._listening.close()
         self.path.unlink(missing_ok=True)
         for stream in self._streams:
-            stream.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the other end may be gone
+                stream.shutdown(socket.SHUT_RDWR)
+            stream.close()
 
     def _serve(self) -> None:
         while True:
@@ -94,8 +105,14 @@ class Daemon:
             except OSError:
                 return
             request = b""
-            while b"\r\n\r\n" not in request:
-                request += caller.recv(4096)
+            while b"\r\n\r\n" not in request and (piece := caller.recv(4096)):
+                request += piece
+            if not request:
+                caller.close()
+                continue
+            if self.silent:
+                self._streams.append(caller)
+                continue
             head, *headers = request.decode().split("\r\n")
             _, target, _ = head.split(" ")
             if target == "/_ping":
@@ -110,6 +127,7 @@ class Daemon:
     def _push(self, caller: socket.socket, target: str, headers: list[str]) -> None:
         (login,) = (line.partition(": ")[2] for line in headers if line.lower().startswith("x-registry-auth:"))
         self.pushed.append((target, json.loads(base64.urlsafe_b64decode(login))))
+        self.lines = self.then.pop(0) if self.then else self.lines
         lines = [(line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\r\n" for line in self.lines]
         body = b"".join(f"{len(line):x}\r\n".encode() + line + b"\r\n" for line in lines)
         caller.sendall(f"HTTP/1.1 {self.status} X\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + body)
@@ -137,7 +155,9 @@ class Pod:
     def fetch(self, *options: str, limit: int = 0) -> subprocess.Popen[str]:
         return self._start(FETCH, "word-fetch", "word-fetched", str(self.source), str(limit), *options, "repo")
 
-    def build(self, *options: str, patience: float = 10, helper: bool = False) -> subprocess.Popen[str]:
+    def build(
+        self, *options: str, patience: float = 10, helper: bool = False, silence: float = 0, user: int = 0
+    ) -> subprocess.Popen[str]:
         settings = {
             "word": "word-build",
             "fetched": "word-fetched",
@@ -146,24 +166,30 @@ class Pod:
             "folder": str(self.folder / "tmp"),
             "socket": str(self.daemon.path),
             "timeout": patience,
+            "silence": silence,
             "helper": credential_helper().replace("/run/handover", str(self.handover)) if helper else "",
         }
-        return self._start(BUILD, json.dumps(settings), "jupyter-repo2docker", *options)
+        return self._start(BUILD, json.dumps(settings), "jupyter-repo2docker", *options, user=user)
 
-    def push(self) -> subprocess.Popen[str]:
+    def push(self, silence: float = 0) -> subprocess.Popen[str]:
         settings = {
             "word": "word-push",
             "handover": str(self.handover),
             "socket": str(self.daemon.path),
             "image": "r.example:5000/a/i:1",
             "logins": str(self.folder / "logins"),
+            "silence": silence,
         }
         return self._start(PUSH, json.dumps(settings))
 
-    def _start(self, container: str, *arguments: str) -> subprocess.Popen[str]:
+    def _start(self, container: str, *arguments: str, user: int = 0) -> subprocess.Popen[str]:
         interpreter, isolated, option, program = command(container)
         assert (interpreter, isolated, option) == ("python3", "-I", "-c")
         # What stands for repo2docker cannot come in by PYTHONPATH, which -I is there to ignore.
+        program = program.replace("PING_SECONDS = 5.0", "PING_SECONDS = 0.2")
+        if user:  # once the standard library is loaded, which may be root's
+            main = 'if __name__ == "__main__":'
+            program = program.replace(main, f"import os, subprocess\nos.setuid({user})\n{main}")
         program = f"import sys; sys.path.insert(0, {str(self.folder / 'packages')!r})\n{program}"
         self.started.append(
             subprocess.Popen(
@@ -215,6 +241,7 @@ def built(pod: Pod) -> Pod:
     return pod
 
 
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], list[str]]:
     """Exit code, lines of standard output, and lines of standard error."""
     out, err = process.communicate(timeout=30)
@@ -254,6 +281,84 @@ def test_each_program_waits_for_the_one_before_it(pod: Pod) -> None:
     assert ended(build) == (0, ["built jupyter-repo2docker --ref=1"], [reported("word-build")])
     assert ended(push) == (0, [], [reported("word-push", digest="sha256:d")])
     assert pod.daemon.pushed == [("/images/r.example:5000/a/i/push?tag=1", {"serveraddress": "r.example:5000"})]
+
+
+def test_an_argument_that_repo2docker_refuses_is_reported(pod: Pod) -> None:
+    code, _, err = ended(pod.fetch("--no-such"))
+    assert code == REFUSED_ARGUMENTS
+    assert err[-1] == reported("word-fetch", refused="unrecognized arguments: --no-such")
+
+
+def silences(lines: list[str]) -> list[str]:
+    """What lines in repo2docker's form say about waiting."""
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    return [event["message"] for event in events if event["phase"] == "waiting"]
+
+
+def test_a_daemon_that_stops_answering_ends_the_build(fetched: Pod) -> None:
+    build = fetched.build("--wait", silence=1.5)
+    until((fetched.folder / "src" / "building").exists, build)
+    fetched.daemon.silent = True
+    code, out, err = ended(build)
+    report = json.loads(err[-1])
+    assert (code, report["binderhub-service"]) == (DAEMON_SILENT, "word-build")
+    assert report["silent"] >= 1
+    assert silences(out)[0].startswith("Waiting for the daemon, which has not answered for ")
+
+
+def test_a_daemon_that_answers_again_is_used(fetched: Pod) -> None:
+    build = fetched.build("--wait", silence=60)
+    until((fetched.folder / "src" / "building").exists, build)
+    fetched.daemon.silent = True
+    assert build.stdout
+    printed = iter(build.stdout.readline, "")
+    assert any("Waiting for the daemon" in line for line in printed)
+    fetched.daemon.silent = False
+    assert any("The daemon answers again." in line for line in printed)
+    (fetched.folder / "src" / "done").touch()
+    assert build.wait(10) == 0
+
+
+def test_a_daemon_that_stops_answering_ends_the_push(built: Pod) -> None:
+    built.daemon.silent = True
+    code, out, err = ended(built.push(silence=1.0))
+    assert code == DAEMON_SILENT
+    assert json.loads(err[-1])["silent"] >= 1
+    assert silences(out)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, who may not open the socket")
+def test_a_socket_that_may_not_be_opened_is_reported(fetched: Pod) -> None:
+    fetched.daemon.path.chmod(0o600)
+    for one in (fetched.folder, *fetched.folder.rglob("*")):
+        if not one.is_socket():
+            one.chmod(0o777)
+    code, _, err = ended(fetched.build(user=65534))
+    assert code == NO_PERMISSION
+    assert "Permission denied" in json.loads(err[-1])["denied"]
+
+
+PUSHED = {"id": "layer-1", "status": "Pushed"}
+UNAUTHORIZED = {"errorDetail": {"message": "unauthorized: authentication required"}, "error": "unauthorized"}
+
+
+def test_a_push_whose_token_expires_is_tried_once_more(built: Pod) -> None:
+    built.daemon.then = [[PUSHED, UNAUTHORIZED], [{"aux": {"Tag": "1", "Digest": "sha256:d"}}]]
+    code, out, err = ended(built.push())
+    assert (code, err) == (0, [reported("word-push", digest="sha256:d")])
+    assert len(built.daemon.pushed) == 2
+    assert any("no longer accepts the token" in line for line in out)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[UNAUTHORIZED], [PUSHED, {"errorDetail": {"message": "denied: requested access to the resource is denied"}}]],
+    ids=["at once", "another reason"],
+)
+def test_a_push_that_the_registry_refuses_is_not_tried_again(built: Pod, lines: list[Any]) -> None:
+    built.daemon.then = [lines, [{"aux": {"Tag": "1", "Digest": "sha256:d"}}]]
+    assert ended(built.push())[0] == 1
+    assert len(built.daemon.pushed) == 1
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,12 @@ def fetch_unadvertised_commits() -> None:
     Replaces `check_ref` in contentproviders/git.py, which accepts any commit, so that `git reset` fails later. Delete
     this once repo2docker fetches such commits itself.
     """
-    from repo2docker.contentproviders import git
+    try:
+        from repo2docker.contentproviders import git
 
-    found = git.check_ref
+        found = git.check_ref
+    except (ImportError, AttributeError):
+        return  # another repo2docker, which finds refs in its own way
 
     def check_ref(ref: str, cwd: str) -> Any:  # noqa: ANN401 - repo2docker's answer
         if COMMIT.fullmatch(ref) and subprocess.run(["git", "cat-file", "-e", f"{ref}^{{commit}}"], cwd=cwd).returncode:
