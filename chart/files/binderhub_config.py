@@ -13,27 +13,35 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 if TYPE_CHECKING:
 
     def get_config() -> Any:  # noqa: ANN401 - any class can be configured
         """The configuration that is being loaded; traitlets puts this function here."""
 
 
+# The parent of the package binderhub_service: in the pod, a mount of its own; in the repository, beside this file.
+sys.path += [str(Path(__file__).parent.parent / "python"), str(Path(__file__).parent)]
+
+from binderhub_service import (
+    read_yaml,
+    request,
+    service_log,
+    snake_case,
+    without_nulls,
+)
+
+
 @lru_cache
 def _read() -> dict[str, Any]:
     # Beside this file, which is where the chart mounts both.
-    text = (Path(__file__).parent / "chart-config.yaml").read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    return read_yaml((Path(__file__).parent / "chart-config.yaml").read_text(encoding="utf-8"))
 
 
 def get_chart_config(config_path: str | None = None, default: Any = None) -> Any:  # noqa: ANN401 - what YAML can hold
     """What the chart was given at a path such as "custom.banner" or "config.BinderHub"; all of it without a path.
 
     `default` where the path leads nowhere. Of the chart's values there are `custom`,
-    `config`, `extraConfig`, `documentationUrl`, `buildPods` and `builders`.
+    `config`, `extraConfig`, `buildPods` and `builders`.
     """
     found: Any = _read()
     for key in config_path.split(".") if config_path else []:
@@ -44,11 +52,6 @@ def get_chart_config(config_path: str | None = None, default: Any = None) -> Any
 
 
 c = get_config()
-
-# The parent of the package binderhub_service: in the pod, a mount of its own; in the repository, beside this file.
-sys.path += [str(Path(__file__).parent.parent / "python"), str(Path(__file__).parent)]
-
-from binderhub_service import failures, request, service_log, snake_case  # noqa: E402 - the path is set above
 
 # First of all, so that nothing is logged before.
 service_log.mask_logins()
@@ -63,7 +66,6 @@ if get_chart_config("buildPods.executor") != "upstream":
     c.BinderHub.build_cleaner_class = "binderhub_service.cleaner.ServiceKubernetesCleaner"
     c.BinderHub.registry_class = "binderhub_service.registry.docker_registry.ServiceDockerRegistry"
     c.BinderHub.repo_providers = repo_providers()
-    failures.Documentation.url = get_chart_config("documentationUrl") or failures.Documentation.url
     request.add_codes()
     if get_chart_config("buildPods.gitCredentialHosts"):
         c.ServiceGitRepoProvider.credential_hosts = get_chart_config("buildPods.gitCredentialHosts")
@@ -72,9 +74,9 @@ if get_chart_config("buildPods.executor") == "upstream":
     _build_pods = {key: _build_pods.get(key) for key in ("resources", "imagePullSecrets")}
 for _key, _value in _build_pods.items():
     if _value and _key not in ("executor", "namespace", "gitCredentialHosts"):  # which are not traits of the executor
-        c.KubernetesBuildExecutor[snake_case(_key)] = _value
+        c.KubernetesBuildExecutor[snake_case(_key)] = without_nulls(_value)
 
-_nodes = dict(get_chart_config("builders.nodeSelector") or {})
+_nodes = without_nulls(get_chart_config("builders.nodeSelector") or {})
 if get_chart_config("builders.architecture"):
     _nodes.setdefault("kubernetes.io/arch", get_chart_config("builders.architecture"))
 if _nodes:
@@ -85,7 +87,7 @@ if get_chart_config("builders.affinity") and get_chart_config("buildPods.executo
 for _section, _traits in (get_chart_config("config") or {}).items():
     for _name, _value in (_traits or {}).items():
         if _value is not None:
-            c[_section][_name] = _value
+            c[_section][_name] = without_nulls(_value)
 
 _snippets = get_chart_config("extraConfig") or {}
 for _key in sorted(_snippets, key=lambda key: (not key.startswith("binderhub-service-"), key)):

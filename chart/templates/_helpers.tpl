@@ -118,6 +118,33 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
             {{- . | toYaml }}
         {{- end }}
     {{- else if . }}
+        {{- $list := list }}
+        {{- range . }}
+            {{- $entry := deepCopy . }}
+            {{- /* A number or a boolean, which Kubernetes would refuse. */}}
+            {{- if and (hasKey $entry "value") (not (kindIs "string" $entry.value)) (not (kindIs "invalid" $entry.value)) }}
+                {{- $_ := set $entry "value" (toJson $entry.value) }}
+            {{- end }}
+            {{- $list = append $list $entry }}
+        {{- end }}
+        {{- $list | toYaml }}
+    {{- end }}
+{{- end }}
+
+{{- /* The name that a parent chart gives this chart with `alias`; empty without one. */}}
+{{- define "binderhub-service.alias" -}}
+    {{- if ne .Chart.Name "binderhub-service" }}{{ .Chart.Name }}{{ end }}
+{{- end }}
+
+{{- /* A mapping of labels without those that are null, as YAML; empty if none is left. */}}
+{{- define "binderhub-service.without-nulls" -}}
+    {{- $kept := dict }}
+    {{- range $key, $value := . }}
+        {{- if not (kindIs "invalid" $value) }}
+            {{- $_ := set $kept $key $value }}
+        {{- end }}
+    {{- end }}
+    {{- with $kept }}
         {{- . | toYaml }}
     {{- end }}
 {{- end }}

@@ -48,6 +48,10 @@
         {{- /* As Docker reads an image name: the first part is a host if it looks like one, else the image is on Docker Hub. */}}
         {{- $host := ternary $first "docker.io" (and (contains "/" $prefix) (or (contains "." $first) (contains ":" $first) (eq $first "localhost"))) }}
         {{- $dockerHub := regexMatch "^((index|registry-1)\\.)?docker\\.io$" ($registry.host | default "") }}
+        {{- /* Images of Docker Hub without an organization are its own. */}}
+        {{- if and (eq $host "docker.io") (or $dockerHub (not $registry)) (not (contains "/" (trimPrefix "docker.io/" $prefix))) }}
+            {{- $warnings = append $warnings (printf "config.BinderHub.image_prefix is %q, so images would be pushed to docker.io/library, where nobody may push. Set it to REGISTRY/ORGANIZATION/, such as quay.io/my-org/ or docker.io/my-org/." $prefix) }}
+        {{- end }}
         {{- if and $registry (ne $host (ternary "docker.io" $registry.host $dockerHub)) }}
             {{- $warnings = append $warnings (printf "registry.server is %s, but config.BinderHub.image_prefix (%q) sends images to %s." $registry.host $prefix $host) }}
         {{- end }}

@@ -13,6 +13,9 @@
     {{- include "binderhub-service.validate-values.other-charts-keys" . }}
     {{- include "binderhub-service.validate-values.trait-names" . }}
     {{- include "binderhub-service.validate-values.image-prefix" . }}
+    {{- include "binderhub-service.validate-values.use-registry" . }}
+    {{- include "binderhub-service.validate-values.docker-host" . }}
+    {{- include "binderhub-service.validate-values.daemon-json" . }}
     {{- include "binderhub-service.validate-values.renamed-traits" . }}
     {{- include "binderhub-service.validate-values.hub" . }}
     {{- include "binderhub-service.validate-values.access" . }}
@@ -205,6 +208,54 @@ registry.url: Put the registry's host into registry.server.
             {{- $mistaken := camelcase . | untitle }}
             {{- if not (kindIs "invalid" (dig $mistaken nil $given)) }}
                 {{- printf "config.%s.%s is not a setting of BinderHub. Write config.%s.%s%s." $class $mistaken $class . (eq . "node_selector" | ternary ", or builders.nodeSelector, which the daemons follow too" "") | fail }}
+            {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* Without a registry, BinderHub (builder.py) asks the daemon of its own pod for images. */}}
+{{- define "binderhub-service.validate-values.use-registry" -}}
+    {{- $own := false }}
+    {{- range include "binderhub-service.extra-env" . | fromYamlArray }}
+        {{- $own = or $own (eq .name "DOCKER_HOST") }}
+    {{- end }}
+    {{- if not (or (include "binderhub-service.registry.pushes" .) .Values.extraVolumeMounts $own) }}
+        {{- fail "config.BinderHub.use_registry is false. BinderHub then asks a Docker daemon in its own pod whether an image exists, and there is none, so that every request fails. Set config.BinderHub.use_registry to true, or give BinderHub a daemon with DOCKER_HOST in extraEnv." }}
+    {{- end }}
+{{- end }}
+
+{{- /* The executor mounts the socket's directory from the node. */}}
+{{- define "binderhub-service.validate-values.docker-host" -}}
+    {{- $places := dict
+        "config.KubernetesBuildExecutor.docker_host" (.Values.config.KubernetesBuildExecutor | default dict).docker_host
+        "config.BinderHub.build_docker_host" .Values.config.BinderHub.build_docker_host
+    }}
+    {{- range $place, $value := $places }}
+        {{- if and (eq $.Values.buildPods.executor "service") (not (kindIs "invalid" $value)) (not (regexMatch "^unix:///.+" (toString $value))) }}
+            {{- printf "%s is %q, which is not a Unix socket of the node. Write unix:///PATH, or leave it out to use the docker-api pods." $place $value | fail }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* dockerd does not start if an option is both in daemon.json and among its arguments. */}}
+{{- define "binderhub-service.validate-values.daemon-json" -}}
+    {{- $options := include "binderhub-service.docker-api.daemon-json" . | fromJson }}
+    {{- $name := include "binderhub-service.docker-api.daemon-json-key" . }}
+    {{- range $key, $advice := dict
+        "data-root" "Set dockerApi.storage to choose where images are kept."
+        "exec-root" "Leave it out."
+        "hosts" "Build pods reach the daemon by its socket alone. Leave it out."
+        "graph" "Set dockerApi.storage to choose where images are kept."
+    }}
+        {{- if hasKey $options $key }}
+            {{- printf "dockerApi.extraFiles.%s sets %s, which the chart gives dockerd as an argument, and dockerd refuses to start with both. %s" $name $key $advice | fail }}
+        {{- end }}
+    {{- end }}
+    {{- range .Values.dockerApi.extraArgs }}
+        {{- $argument := toString . | trimPrefix "--" | splitList "=" | first }}
+        {{- range $key := list $argument (printf "%ss" $argument) (printf "%sies" (trimSuffix "y" $argument)) }}
+            {{- if hasKey $options $key }}
+                {{- printf "dockerApi.extraArgs has --%s, and dockerApi.extraFiles.%s sets %s. dockerd refuses to start with both. Leave one of them out." $argument $name $key | fail }}
             {{- end }}
         {{- end }}
     {{- end }}

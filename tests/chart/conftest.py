@@ -30,10 +30,11 @@ def binderhub_modules() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("tornado", "tornado.httpclient", "tornado.web"):
             patch.setitem(sys.modules, name, MagicMock())
-        for name in ("binderhub", "binderhub.app", "binderhub.repoproviders"):
+        for name in ("binderhub", "binderhub.app", "binderhub.builder", "binderhub.repoproviders"):
             patch.setitem(sys.modules, name, ModuleType(name))
         patch.setattr(sys.modules["binderhub.app"], "BinderHub", BinderHub, raising=False)
         patch.setattr(sys.modules["binderhub.repoproviders"], "GitRepoProvider", GitRepoProvider, raising=False)
+        patch.setattr(sys.modules["binderhub.builder"], "BuildHandler", MagicMock(), raising=False)
         yield
 
 

@@ -25,6 +25,7 @@ def test_the_defaults(mount: Mount) -> None:
     assert config.KubernetesBuildExecutor == {
         "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
         "start_timeout_seconds": 900,
+        "silence_timeout_seconds": 120,
         "deadline_seconds": 3600,
         "repository_size_limit": "10G",
         "max_waiting_per_requester": 10,
@@ -43,6 +44,7 @@ def test_values_become_traits_with_their_types(mount: Mount) -> None:
         "fraction": 0.5,
         "truth": False,
         "list": [1, {"a": None}],
+        "sign": "=",
         "mapping": {"Nested": {"deep": "ü"}},
     }
     assert mount.load({"config": {"SomeClass": traits}}).SomeClass == traits
@@ -52,6 +54,22 @@ def test_a_null_leaves_binderhubs_default(mount: Mount) -> None:
     config = mount.load({"config": {"KubernetesBuildExecutor": {"memory_limit": None}, "GitHubRepoProvider": None}})
     assert "memory_limit" not in config.KubernetesBuildExecutor
     assert "GitHubRepoProvider" not in config
+
+
+def test_a_null_in_a_mapping_removes_its_key(mount: Mount) -> None:
+    values = {
+        "config": {"KubernetesBuildExecutor": {"extra_envs": {"A": "b", "C": None}}},
+        "builders": {"nodeSelector": {"a": "b", "c": None}},
+    }
+    executor = mount.load(values).KubernetesBuildExecutor
+    assert executor.extra_envs == {"A": "b"}
+    assert executor.node_selector == {"kubernetes.io/arch": "amd64", "a": "b"}
+
+
+def test_a_password_may_be_an_equals_sign(mount: Mount) -> None:
+    values = {"registry": {"server": "quay.io", "username": "=", "password": "="}}
+    registry = mount.load(values).DockerRegistry
+    assert (registry.username, registry.password) == ("=", "=")
 
 
 def test_snippets_run_in_the_order_of_their_keys_and_see_those_before(mount: Mount) -> None:

@@ -28,7 +28,8 @@ def docker_config(chart: Chart, values: dict[str, Any]) -> object:
     ],
 )
 def test_the_login_is_written_unless_nothing_is_pushed(chart: Chart, binderhub: dict[str, Any], config: object) -> None:
-    values = {"buildPodsRegistryCredentials": LOGIN, "config": {"BinderHub": binderhub}}
+    daemon = {"DOCKER_HOST": "tcp://docker:2375"}  # for BinderHub without a registry
+    values = {"buildPodsRegistryCredentials": LOGIN, "config": {"BinderHub": binderhub}, "extraEnv": daemon}
     assert docker_config(chart, values) == config
 
 

@@ -97,6 +97,44 @@ ENVIRONMENT = [
 ]
 
 
+LOG_LIMITS = {"BUILDKIT_STEP_LOG_MAX_SIZE": "10485760", "BUILDKIT_STEP_LOG_MAX_SPEED": "-1"}
+
+
+def own_environment(objects: Objects) -> list[Any]:
+    """The environment of the daemon without the limits of BuildKit's log."""
+    return [one for one in container(objects)["env"] if one["name"] not in LOG_LIMITS]
+
+
+def test_the_output_of_a_step_is_cut_where_the_kubelet_cuts_logs(chart: Chart, defaults: Objects) -> None:
+    assert {one["name"]: one["value"] for one in container(defaults)["env"]} == LOG_LIMITS
+    given = {"dockerApi": {"extraEnv": {"BUILDKIT_STEP_LOG_MAX_SIZE": 1000}}}
+    assert {one["name"]: one["value"] for one in container(chart.render(given))["env"]} == {
+        **LOG_LIMITS,
+        "BUILDKIT_STEP_LOG_MAX_SIZE": "1000",
+    }
+
+
+def test_numbers_in_a_list_of_variables_become_text(chart: Chart) -> None:
+    objects = chart.render(
+        {"dockerApi": {"extraEnv": [{"name": "N", "value": 10000000}, {"name": "T", "value": True}]}}
+    )
+    assert own_environment(objects) == [{"name": "N", "value": "10000000"}, {"name": "T", "value": "true"}]
+
+
+def test_a_null_removes_a_label_of_nodes(chart: Chart) -> None:
+    values = {"builders": {"nodeSelector": {"a": None, "b": "c"}}, "dockerApi": {"nodeSelector": {"d": None}}}
+    assert template(chart.render(values))["spec"]["nodeSelector"] == {"kubernetes.io/arch": "amd64", "b": "c"}
+
+
+def test_whole_numbers_in_toml_stay_whole(chart: Chart) -> None:
+    data = {"n": 4, "f": 0.5, "l": [1, 2], "m": [1, 2.5], "s": "a = 4.0", "t": {"deep": 10000000}, "x": ["1.0, 2.0"]}
+    objects = chart.render(files(("/etc/tool.toml", {"data": data})))
+    text = base64.b64decode(objects.one("Secret", "docker-api")["data"]["file-0"]).decode()
+    read = tomllib.loads(text)
+    assert read == data
+    assert [type(one) for one in (read["n"], read["l"][0], read["t"]["deep"])] == [int, int, int]
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -110,12 +148,12 @@ ENVIRONMENT = [
     ids=["list", "mapping"],
 )
 def test_extra_environment_is_a_list_or_a_mapping(chart: Chart, given: object) -> None:
-    assert container(chart.render({"dockerApi": {"extraEnv": given}}))["env"] == ENVIRONMENT
+    assert own_environment(chart.render({"dockerApi": {"extraEnv": given}})) == ENVIRONMENT
 
 
 def test_values_of_a_mapping_are_text(chart: Chart) -> None:
     objects = chart.render({"dockerApi": {"extraEnv": {"N": 10000000, "B": True, "E": ""}}})
-    assert container(objects)["env"] == [
+    assert own_environment(objects) == [
         {"name": "B", "value": "true"},
         {"name": "E", "value": ""},
         {"name": "N", "value": "10000000"},
@@ -234,10 +272,10 @@ def test_the_steps_have_a_bound_of_processes(chart: Chart, defaults: Objects) ->
 
 
 def test_the_steps_have_the_memory_limit_of_the_daemon(chart: Chart, defaults: Objects) -> None:
-    assert "env" not in container(defaults)
+    assert own_environment(defaults) == []
     limited = chart.render({"dockerApi": {"maxProcesses": 0, "resources": {"limits": {"memory": "2Gi"}}}})
     assert "PROCESSES=0" in hook(limited)
-    assert container(limited)["env"] == [
+    assert own_environment(limited) == [
         {"name": "STEPS_MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}}
     ]
 

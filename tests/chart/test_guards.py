@@ -117,6 +117,71 @@ def test_another_registrys_prefix_and_a_push_without_a_login_are_only_told(notes
     assert "knows no login" in told
 
 
+def daemon_json(**options: Any) -> dict[str, Any]:
+    return {"extraFiles": {"daemon.json": {"mountPath": "/etc/docker/daemon.json", "data": options}}}
+
+
+@pytest.mark.parametrize(
+    ("docker_api", "words"),
+    [
+        (daemon_json(**{"data-root": "/data"}), r"daemon\.json sets data-root, .* Set dockerApi\.storage"),
+        (daemon_json(hosts=["tcp://0.0.0.0:2375"]), r"daemon\.json sets hosts, .* Leave it out\."),
+        (daemon_json(**{"exec-root": "/x"}), r"daemon\.json sets exec-root, "),
+        (
+            {**daemon_json(mtu=1400), "extraArgs": ["--mtu=1300"]},
+            r"extraArgs has --mtu, and dockerApi\.extraFiles\.daemon\.json sets mtu\.",
+        ),
+        (
+            {**daemon_json(**{"registry-mirrors": ["https://m"]}), "extraArgs": ["--registry-mirror=https://n"]},
+            r"extraArgs has --registry-mirror, and dockerApi\.extraFiles\.daemon\.json sets registry-mirrors\.",
+        ),
+        (
+            {**daemon_json(**{"insecure-registries": ["m"]}), "extraArgs": ["--insecure-registry", "n"]},
+            r"extraArgs has --insecure-registry, ",
+        ),
+    ],
+)
+def test_options_with_which_dockerd_does_not_start_are_refused(
+    chart: Chart, docker_api: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        chart.render({"dockerApi": docker_api})
+
+
+def test_options_of_daemon_json_beside_other_arguments_are_taken(chart: Chart) -> None:
+    assert chart.render({"dockerApi": {**daemon_json(mtu=1400), "extraArgs": ["--debug"]}}).names()
+
+
+@pytest.mark.parametrize("value", ["", "tcp://docker:2375", "/var/run/docker.sock", "unix://"])
+@pytest.mark.parametrize("place", [("KubernetesBuildExecutor", "docker_host"), ("BinderHub", "build_docker_host")])
+def test_a_daemon_without_a_socket_on_the_node_is_refused(chart: Chart, place: tuple[str, str], value: str) -> None:
+    values = {"config": {place[0]: {place[1]: value}}}
+    with pytest.raises(UserError, match=rf"config\.{place[0]}\.{place[1]} is .* Write unix:///PATH, or leave it out"):
+        chart.render(values)
+    assert chart.render({**values, "buildPods": {"executor": "upstream"}}).names()
+    assert chart.render({"config": {place[0]: {place[1]: "unix:///var/run/docker.sock"}}}).names()
+
+
+@pytest.mark.parametrize(
+    "daemon", [{}, {"extraEnv": {"DOCKER_HOST": "tcp://docker:2375"}}, {"extraVolumeMounts": [{"name": "a"}]}]
+)
+def test_images_are_not_looked_for_in_a_daemon_that_does_not_exist(chart: Chart, daemon: dict[str, Any]) -> None:
+    values = {"config": {"BinderHub": {"use_registry": False}}, **daemon}
+    if daemon:
+        assert chart.render(values).names()
+        return
+    with pytest.raises(UserError, match=r"use_registry is false\. .* Set config\.BinderHub\.use_registry to true"):
+        chart.render(values)
+
+
+@pytest.mark.parametrize("prefix", [None, "", "binder-", "docker.io/binder-"])
+def test_images_without_an_organization_are_warned_of(notes: Notes, prefix: str | None) -> None:
+    warnings = notes.warnings({"config": {"BinderHub": {"image_prefix": prefix}}})
+    assert any("would be pushed to docker.io/library" in one for one in warnings)
+    warnings = notes.warnings({"config": {"BinderHub": {"image_prefix": "my-org/binder-"}}})
+    assert not any("docker.io/library" in one for one in warnings)
+
+
 CREDENTIALS = "username=robot\\npassword=canary"
 
 

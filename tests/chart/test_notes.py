@@ -38,7 +38,10 @@ def test_the_defaults(notes: Notes) -> None:
         (HUB, "--header 'Authorization: token …'"),
         ({"config": {"BinderHub": {"auth_enabled": True}}}, "Who may build: users with a token of the JupyterHub."),
         ({"config": {"BinderHub": {"image_prefix": "quay.io/me/b-"}}}, "Images are pushed as quay.io/me/b-…"),
-        ({"config": {"BinderHub": {"use_registry": False}}}, "Images stay in the daemon"),
+        (
+            {"config": {"BinderHub": {"use_registry": False}}, "extraEnv": {"DOCKER_HOST": "tcp://docker:2375"}},
+            "Images stay in the daemon",
+        ),
         ({"buildPods": {"namespace": "builds"}}, "in the namespace ns1, with builds and daemons in builds.\n"),
         ({"buildPods": {"namespace": "builds"}}, "kubectl --namespace builds get pods"),
         (

@@ -1,10 +1,13 @@
 """Where docker-api keeps things on a node, and how build pods find the socket."""
 
-from pathlib import PurePosixPath
+import shutil
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from binderhub_service.objects import owner_label
 from chart_values.rendering import Chart, Object, Objects
+from common.paths import CHART
 
 # sizeof(sockaddr_un.sun_path) less the byte that ends it, unix(7)
 LONGEST_SOCKET_PATH = 107
@@ -110,3 +113,22 @@ def test_paths_outlive_a_change_of_values(chart: Chart, defaults: Objects) -> No
     assert host_paths(chart.render({"nameOverride": "y", "dockerApi": {"extraArgs": ["--debug"]}})) == host_paths(
         defaults
     )
+
+
+def test_two_copies_in_a_parent_chart_share_nothing_on_a_node(chart: Chart, tmp_path: Path) -> None:
+    """With `alias`, Helm renames the charts of one release."""
+    seen = []
+    for alias in ("binderhub-service", "first", "second"):
+        copy = tmp_path / alias
+        shutil.copytree(CHART, copy)
+        file = copy / "Chart.yaml"
+        file.write_text(file.read_text().replace("name: binderhub-service", f"name: {alias}"))
+        objects = Chart(chart.helm, copy, chart.first).render({"fullnameOverride": alias})
+        daemonset = objects.one("DaemonSet", f"{alias}-docker-api")["spec"]["template"]["spec"]
+        deployment = objects.one("Deployment", f"{alias}-binderhub")["spec"]["template"]["spec"]
+        env = {one["name"]: one.get("value") for one in deployment["containers"][0]["env"]}
+        owner = owner_label("ns1", "/".join(filter(None, [env["HELM_RELEASE_NAME"], env.get("CHART_ALIAS")])))
+        paths = [volume["hostPath"]["path"] for volume in daemonset["volumes"] if "hostPath" in volume]
+        assert all(owner in path for path in paths)
+        seen.append({*paths, owner, env["DOCKER_API_SOCKET"]})
+    assert len(set.union(*seen)) == sum(len(one) for one in seen)

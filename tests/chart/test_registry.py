@@ -131,7 +131,11 @@ def test_a_login_of_upstreams_keys_joins_a_registry_that_is_trusted_only(mount: 
 
 
 def test_nothing_is_told_of_a_registry_that_is_not_used(mount: Mount) -> None:
-    values = {**login(), "config": {"BinderHub": {"use_registry": False}}}
+    values = {
+        **login(),
+        "config": {"BinderHub": {"use_registry": False}},
+        "extraEnv": {"DOCKER_HOST": "tcp://docker:2375"},
+    }
     assert "DockerRegistry" not in mount.load(values)
     assert docker_config(mount.chart.render(values)) == {}
 
@@ -345,15 +349,16 @@ def test_contradictions_are_refused_with_what_to_do(chart: Chart, values: dict[s
 
 
 WITHOUT_LOGIN = "This chart knows no login for pushes"
+LIBRARY = "images would be pushed to docker.io/library"
 
 
 @pytest.mark.parametrize(
     ("values", "warned"),
     [
-        ({}, [WITHOUT_LOGIN]),
-        ({"config": {"BinderHub": {"use_registry": False}}}, []),
-        ({"buildPodsDockerConfig": {"credHelpers": {"quay.io": "x"}}}, []),
-        ({"buildPodsRegistryCredentials": {"server": "quay.io", "username": "a", "password": "b"}}, []),
+        ({}, [WITHOUT_LOGIN, LIBRARY]),
+        ({"config": {"BinderHub": {"use_registry": False}}, "extraEnv": {"DOCKER_HOST": "tcp://docker:2375"}}, []),
+        ({"buildPodsDockerConfig": {"credHelpers": {"quay.io": "x"}}}, [LIBRARY]),
+        ({"buildPodsRegistryCredentials": {"server": "quay.io", "username": "a", "password": "b"}}, [LIBRARY]),
         ({**registry(existingSecret="mine"), "config": {"BinderHub": {"image_prefix": "quay.io/me/"}}}, []),
         (
             {**registry(username="a"), "config": {"BinderHub": {"image_prefix": "quay.io/me/"}}},

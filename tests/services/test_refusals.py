@@ -37,7 +37,7 @@ class GitHub(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

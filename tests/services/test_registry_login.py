@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from binderhub_service.registry.login_rules import address, challenges, may_receive_login
@@ -33,6 +34,8 @@ class Server:
     answer: Callable[[Any], None] = lambda _handler: None
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Path and Authorization of each request."""
+    forms: list[dict[str, list[str]]] = field(default_factory=list)
+    """The form of each POST."""
 
     def logins(self) -> list[str]:
         """Each Authorization that was sent here, unless it was none."""
@@ -49,6 +52,10 @@ def playing() -> Iterator[Server]:
         def do_GET(self) -> None:
             server.seen.append((self.path, self.headers.get("Authorization", "")))
             server.answer(self)
+
+        def do_POST(self) -> None:
+            server.forms.append(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.do_GET()
 
         def log_message(self, *_words: Any) -> None:
             """Say nothing: the requests are noted."""
@@ -153,6 +160,47 @@ def test_a_realm_that_configuration_names_gets_the_login(
     registry.answer = with_token(f'Bearer realm="http://{other.host}/token",service="s"')
     assert look_up(f"c.ServiceDockerRegistry.token_hosts = ['{other.host}']").found
     assert other.logins() == [LOGIN]
+
+
+def test_an_identity_token_is_exchanged_for_an_access_token(
+    look_up: Callable[..., Asked], registry: Server, tmp_path: Path
+) -> None:
+    """As `az acr login` writes it: a user of zeros, no password, and an identity token."""
+    entry = {"auth": b64encode(b"00000000-0000-0000-0000-000000000000:").decode(), "identitytoken": "identity-7f3a"}
+    (tmp_path / "login.json").write_text(json.dumps({"auths": {registry.host: entry}}))
+    registry.answer = with_token(f'Bearer realm="http://{registry.host}/token",service="s"')
+    asked = look_up(
+        f"""
+from pathlib import Path
+from binderhub_service.registry import login
+file = Path({str(tmp_path / "login.json")!r})
+c.DockerRegistry.username, c.DockerRegistry.password = login.read(file, "{registry.host}")
+"""
+    )
+    assert asked.found
+    (form,) = registry.forms
+    assert form["grant_type"] == ["refresh_token"]
+    assert form["refresh_token"] == ["identity-7f3a"]
+    assert form["service"] == ["s"]
+    assert form["scope"][0].startswith("repository:group/")
+    assert registry.logins() == [f"Bearer {TOKEN}"]
+    assert "identity-7f3a" not in asked.log
+
+
+@pytest.mark.parametrize("prefix", ["my-org/binder-", "me/", "group/", "docker.io/my-org/binder-"])
+def test_an_image_of_docker_hub_is_looked_for_by_its_whole_name(
+    look_up: Callable[..., Asked], registry: Server, prefix: str
+) -> None:
+    registry.answer = says(200, MANIFEST)
+    assert look_up(f"c.BinderHub.image_prefix = {prefix!r}").found
+    assert registry.seen[-1][0].startswith(f"/v2/{prefix.removeprefix('docker.io/')}https-3a-2f-2fgit-2eexample")
+
+
+def test_an_url_without_a_scheme_is_one_of_https(look_up: Callable[..., Asked], registry: Server) -> None:
+    asked = look_up(f"c.DockerRegistry.url = '{registry.host}'")
+    assert not asked.found
+    assert f"{registry.host} does not answer" in asked.log
+    assert registry.seen == []
 
 
 def test_the_host_of_token_url_gets_the_login(look_up: Callable[..., Asked], registry: Server, other: Server) -> None:

@@ -3,7 +3,16 @@
 from typing import Any
 
 import pytest
-from binderhub_service.pod_status import Ended, Failed, PodSnapshot, Running, State, Timers, deleted_pod_state, pod_state
+from binderhub_service.pod_status import (
+    Ended,
+    Failed,
+    PodSnapshot,
+    Running,
+    State,
+    Timers,
+    deleted_pod_state,
+    pod_state,
+)
 from binderhub_service.programs import BUILD, CONTAINERS, FETCH, PUSH
 
 SIDECAR = {"name": "istio-proxy", "image": "mesh.example/proxy:1"}

@@ -11,7 +11,11 @@ from binderhub_service.pod_status import Failed, deleted_pod_state
 STATUS = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
 POD: dict[str, Any] = {
     "metadata": {"name": "build-x", "uid": "1"},
-    "spec": {"nodeName": "node7", "containers": [{"name": "builder", "image": "i", "command": ["c"]}], "volumes": [{"name": "v"}]},
+    "spec": {
+        "nodeName": "node7",
+        "containers": [{"name": "builder", "image": "i", "command": ["c"]}],
+        "volumes": [{"name": "v"}],
+    },
     "status": STATUS,
 }
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from binderhub_service.failures import FAILURES, PAGE, Documentation, Failure
+from binderhub_service.failures import FAILURES, PAGE, Failure
 from common.paths import CHART, CLONE
 
 TEXT = (CLONE / "docs" / f"{PAGE}.md").read_text()
@@ -37,5 +37,5 @@ def test_the_event(code: str) -> None:
 
 
 def test_the_documentation_can_be_published_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Documentation, "url", "https://docs.example.org/")
+    monkeypatch.setenv("DOCUMENTATION_URL", "https://docs.example.org/")
     assert Failure("BHS101").event()["docs"] == "https://docs.example.org/how-to/troubleshoot.html#bhs101"

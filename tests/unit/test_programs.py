@@ -241,7 +241,6 @@ def built(pod: Pod) -> Pod:
     return pod
 
 
-
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], list[str]]:
     """Exit code, lines of standard output, and lines of standard error."""
     out, err = process.communicate(timeout=30)

@@ -3,8 +3,30 @@
 import re
 from typing import Any
 
+import yaml
+
 Json = dict[str, Any]
 """An object as the Kubernetes API or a registry writes it."""
+
+
+class Loader(yaml.SafeLoader):
+    """Reads YAML that Helm has written, in which `=` is a text, and not what YAML 1.1 has planned for it."""
+
+
+Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)  # type: ignore[type-var]
+
+
+def read_yaml(text: str) -> Json:
+    """A mapping that Helm has written."""
+    found: Json = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+    return found
+
+
+def without_nulls(value: Any) -> Any:  # noqa: ANN401 - what YAML can hold
+    """A value without the keys of its mappings that are null, by which a user of Helm removes them."""
+    if not isinstance(value, dict):
+        return value
+    return {key: without_nulls(one) for key, one in value.items() if one is not None}
 
 
 def snake_case(name: str) -> str:

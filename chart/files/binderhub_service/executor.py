@@ -257,7 +257,9 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             authorities=os.environ.get("BUILD_PODS_AUTHORITIES", ""),
             push_secret=self.push_secret or "",
             push_secret_key=self.push_secret_key,
-            extra_env=[{"name": name, "value": value} for name, value in self.extra_envs.items()] + self.extra_env,
+            extra_env=environment(
+                [*({"name": name, "value": value} for name, value in self.extra_envs.items()), *self.extra_env]
+            ),
             resources=self.resources,
             extra_volumes=self.extra_volumes,
             extra_volume_mounts=self.extra_volume_mounts,
@@ -268,6 +270,14 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             pod_fields={name: value for name, value in pod_fields.items() if value},
             affinity=self.affinity,
         )
+
+
+def environment(entries: list[Json]) -> list[Json]:
+    """Environment variables as Kubernetes takes them: a number or a boolean becomes text."""
+    return [
+        {**entry, "value": json.dumps(entry["value"])} if not isinstance(entry.get("value"), str | None) else entry
+        for entry in entries
+    ]
 
 
 def pushes(command: list[str]) -> bool:

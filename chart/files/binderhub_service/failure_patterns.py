@@ -110,8 +110,8 @@ def fetch_failure(lines: Iterable[str]) -> tuple[str, str]:
     own = [line for line in printed if not line.lstrip().startswith("remote:")]
     if full := _first(own, _DISK_FULL):
         return "BHS707", full
-    for pattern in _LFS:
-        if reason := _first(own, pattern):
+    for of_lfs in _LFS:
+        if reason := _first(own, of_lfs):
             return "BHS103", reason
     reason = _first(own, _GIT_REASON)
     for code, pattern in _GIT:

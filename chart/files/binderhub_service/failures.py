@@ -3,6 +3,7 @@
 Codes are stable, because people search for them. docs/how-to/troubleshoot.md has a section for each.
 """
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +11,14 @@ PAGE = "how-to/troubleshoot"
 """The page with a section for each code, below the address of the documentation."""
 
 
-class Documentation:
-    """Where the documentation is published; the chart's configuration sets the address."""
+PUBLISHED = "https://binderhub-service.readthedocs.io/en/latest"
+"""Where the documentation is, unless $DOCUMENTATION_URL says otherwise."""
 
-    url = "https://binderhub-service.readthedocs.io/en/latest"
 
-    @classmethod
-    def section(cls, code: str) -> str:
-        """Address of the section about a code."""
-        return f"{cls.url.rstrip('/')}/{PAGE}.html#{code.lower()}"
+def section(code: str) -> str:
+    """Address of the section of the documentation about a code."""
+    url = os.environ.get("DOCUMENTATION_URL") or PUBLISHED
+    return f"{url.rstrip('/')}/{PAGE}.html#{code.lower()}"
 
 
 @dataclass(frozen=True)
@@ -422,7 +422,7 @@ class Failure:
             "code": self.code,
             "what": self.what,
             "next_step": self.kind.next_step,
-            "docs": Documentation.section(self.code),
+            "docs": section(self.code),
         }
 
 

@@ -58,7 +58,8 @@ class ApiClient:
         verified = configuration.verify_ssl
         self._pool = urllib3.PoolManager(
             num_pools=4,
-            maxsize=16,
+            # As many as 32 builds have log streams, and more: urllib3 warns of each that it cannot keep.
+            maxsize=128,
             cert_reqs="CERT_REQUIRED" if verified else "CERT_NONE",
             ca_certs=configuration.ssl_ca_cert if verified else None,
             cert_file=configuration.cert_file,
@@ -143,7 +144,8 @@ def api_client() -> ApiClient:
 
 def release_owner_label() -> str:
     """Value of the label that tells build pods of this release from those of others."""
-    return owner_label(os.environ.get("NAMESPACE", ""), os.environ.get("HELM_RELEASE_NAME", ""))
+    names = [os.environ.get("HELM_RELEASE_NAME", ""), os.environ.get("CHART_ALIAS", "")]
+    return owner_label(os.environ.get("NAMESPACE", ""), "/".join(name for name in names if name))
 
 
 def _authorization_of_kubeconfig(configuration: Any) -> str:  # noqa: ANN401 - each client version has its own class
@@ -217,7 +219,7 @@ class Reflector:
 
     def _list(self) -> None:
         answer = self._api.request("GET", self._path, self._query)
-        self._callbacks.listed([_without_managed_fields(item) for item in answer.get("items") or []])
+        self._callbacks.listed([_without_large_parts(item) for item in answer.get("items") or []])
         self._version = str(answer["metadata"]["resourceVersion"])
 
     def _watch(self) -> None:
@@ -236,12 +238,15 @@ class Reflector:
                     raise ApiError(int(item.get("code") or 410), str(item.get("reason")), str(item.get("message")))
                 self._version = str(item["metadata"]["resourceVersion"])
                 if event["type"] != "BOOKMARK":
-                    self._callbacks.changed(event["type"], _without_managed_fields(item))
+                    self._callbacks.changed(event["type"], _without_large_parts(item))
 
 
-def _without_managed_fields(item: Json) -> Json:
-    """Nobody reads them here, and they are a third of an object."""
+def _without_large_parts(item: Json) -> Json:
+    """Nobody reads the managed fields here, nor the arguments of build pods' containers, which are programs."""
     item["metadata"].pop("managedFields", None)
+    for container in (item.get("spec") or {}).get("containers") or []:
+        container.pop("args", None)
+        container.pop("env", None)
     return item
 
 

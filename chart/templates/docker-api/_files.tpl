@@ -76,8 +76,28 @@
         {{- else if eq $extension ".json" }}
             {{- $_ := set $data $key ($file.data | toJson | b64enc) }}
         {{- else if eq $extension ".toml" }}
-            {{- $_ := set $data $key ($file.data | toToml | b64enc) }}
+            {{- $_ := set $data $key (include "binderhub-service.toml" $file.data | b64enc) }}
         {{- end }}
     {{- end }}
     {{- $data | toYaml }}
+{{- end }}
+
+{{- /*
+  A mapping as TOML. Helm reads all numbers as floating-point ones, and would write 4 as 4.0: whole numbers are written
+  as such. toToml puts each value on one line of its own.
+*/}}
+{{- define "binderhub-service.toml" -}}
+    {{- range $line := toToml . | trimSuffix "\n" | splitList "\n" }}
+        {{- $key := regexFind "^[^\"=]+ = " $line }}
+        {{- $value := trimPrefix $key $line }}
+        {{- if and $key (regexMatch "^\\[?(-?[0-9.]+(e[+-][0-9]+)?(, )?)+\\]?$" $value) }}
+            {{- $numbers := list }}
+            {{- range $number := $value | trimPrefix "[" | trimSuffix "]" | splitList ", " }}
+                {{- $whole := printf "%.0f" (float64 $number) }}
+                {{- $numbers = append $numbers (ternary $whole $number (eq (float64 $whole) (float64 $number))) }}
+            {{- end }}
+            {{- $line = printf (ternary "%s[%s]" "%s%s" (hasPrefix "[" $value)) $key (join ", " $numbers) }}
+        {{- end }}
+        {{- $line }}{{ print "\n" }}
+    {{- end }}
 {{- end }}

@@ -1,9 +1,10 @@
 {{- /*
   Paths on the nodes. No two releases share one: the hash is of "namespace/release", and neither name can contain a
-  slash. It is short because the path of a Unix socket must fit in 107 bytes, and the two names can take 116.
+  slash. A parent chart may have this chart twice, under an alias, which is then a part of the hash. It is short because the path of a Unix socket must fit in 107 bytes, and the two names can take 116.
 */}}
 {{- define "binderhub-service.host-path.hash" -}}
-    {{- printf "%s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 10 }}
+    {{- $alias := include "binderhub-service.alias" . }}
+    {{- printf "%s/%s%s" .Release.Namespace .Release.Name (ternary (printf "/%s" $alias) "" (ne $alias "")) | sha256sum | trunc 10 }}
 {{- end }}
 
 {{- /*
@@ -58,7 +59,10 @@ tolerations:
     {{- with .Values.builders.architecture }}
         {{- $labels = dict "kubernetes.io/arch" . }}
     {{- end }}
-    {{- mergeOverwrite $labels (.Values.builders.nodeSelector | default dict) (.Values.dockerApi.nodeSelector | default dict) | toYaml }}
+    {{- range $nodeSelector := list .Values.builders.nodeSelector .Values.dockerApi.nodeSelector }}
+        {{- $labels = mergeOverwrite $labels (include "binderhub-service.without-nulls" $nodeSelector | fromYaml) }}
+    {{- end }}
+    {{- $labels | toYaml }}
 {{- end }}
 
 {{- /* The size limit of an emptyDir for the daemon's data, in KiB: 0 if there is none, empty if its unit is unknown. */}}

@@ -106,8 +106,21 @@ spec:
         {{- with .Values.dockerApi.extraArgs }}
         {{- . | toYaml | nindent 8 }}
         {{- end }}
-      {{- if or $env $memoryLimit }}
       env:
+        {{- /*
+          BuildKit's own limits of a step's output, 2 MiB, would hide the reason of a failure. The kubelet keeps 10 MiB of
+          a log; BuildKit says where it cuts.
+        */}}
+        {{- $names := list }}
+        {{- range fromYamlArray $env }}
+            {{- $names = append $names .name }}
+        {{- end }}
+        {{- range $name, $value := dict "BUILDKIT_STEP_LOG_MAX_SIZE" "10485760" "BUILDKIT_STEP_LOG_MAX_SPEED" "-1" }}
+            {{- if not (has $name $names) }}
+        - name: {{ $name }}
+          value: {{ $value | quote }}
+            {{- end }}
+        {{- end }}
         {{- if $memoryLimit }}
         # In bytes, for the hook below.
         - name: STEPS_MEMORY
@@ -118,7 +131,6 @@ spec:
         {{- with $env }}
         {{- tpl . $ | nindent 8 }}
         {{- end }}
-      {{- end }}
       {{- if or $maxProcesses $memoryLimit }}
       lifecycle:
         {{- /* Limits the memory and processes of the steps of Dockerfiles. */}}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
 
 from binderhub.registry import DockerRegistry
@@ -20,8 +20,8 @@ from tornado.httputil import HTTPHeaders, url_concat
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from traitlets import Bool, Float, List, Unicode, default
 
-from binderhub_service.registry.confirmation import RegistryUnknown
-from binderhub_service.registry.login import read
+from binderhub_service.registry.confirmation import RegistryUnknown, name_and_tag
+from binderhub_service.registry.login import IDENTITY_TOKEN_USER, read
 from binderhub_service.registry.login_rules import Address, Challenge, address, challenges, may_receive_login
 from binderhub_service.request import add_digest, current_handler
 
@@ -38,6 +38,8 @@ ACCEPT = ", ".join(
 # https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests: registries take 4 MiB.
 MAX_MANIFEST = 4 * 1024 * 1024
 MAX_TOKEN_ANSWER = 64 * 1024
+CLIENT_ID = "binderhub-service"
+"""What token servers are told about who asks."""
 
 RETRY_DELAYS = (0.2, 0.5)
 """Seconds before the second and the third request to a registry that fails."""
@@ -84,6 +86,8 @@ class ServiceDockerRegistry(DockerRegistry):
     def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - BinderHub's signature
         """Called by BinderHub when it starts."""
         super().__init__(**traits)
+        if self.url and "://" not in self.url:
+            self.set_trait("url", f"https://{self.url}")
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, AsyncHTTPClient]] = WeakKeyDictionary()
         self._login_is_the_files = bool(self.login_file) and self._login_of_file() == self._login_at_start()
 
@@ -103,13 +107,14 @@ class ServiceDockerRegistry(DockerRegistry):
 
     async def get_image_manifest(self, image: str, tag: str) -> Any:  # noqa: ANN401 - a manifest
         """The manifest of `image` (its name in the registry); None if there is none, or nobody can tell."""
+        handler = current_handler()
         try:
-            found = await self._look_up(image, tag)
+            found = await self._look_up(_name(handler, image, tag), tag)
             if found is None:
                 return None
             manifest = _read(found.body, self.url)
             # BinderHub then answers at once that this image is ready.
-            add_digest(current_handler(), f"sha256:{hashlib.sha256(found.body).hexdigest()}")
+            add_digest(handler, f"sha256:{hashlib.sha256(found.body).hexdigest()}")
             return manifest
         except _Refused as refused:
             # Some registries answer like this for an image that does not exist.
@@ -187,7 +192,8 @@ class ServiceDockerRegistry(DockerRegistry):
                 )
             token = await self._token(registry, realm, {"scope": scope, "service": "container_registry"})
             return self._found(await ask(f"Bearer {token}"), with_token=True)
-        answer = await ask(self._basic() if self._wants_basic and self.username else "")
+        has_password = bool(self.username) and self.username != IDENTITY_TOKEN_USER
+        answer = await ask(self._basic() if self._wants_basic and has_password else "")
         if answer.status != 401:
             return self._found(answer)
         asked = challenges(answer.headers.get_list("WWW-Authenticate"))
@@ -199,7 +205,7 @@ class ServiceDockerRegistry(DockerRegistry):
             except _ForeignRealm:
                 if not basic:
                     raise
-        if basic and self.username:
+        if basic and has_password:
             self._wants_basic = True
             return self._found(await ask(self._basic()))
         return self._found(answer)
@@ -240,9 +246,13 @@ class ServiceDockerRegistry(DockerRegistry):
                 f"{registry} wants its login sent to {realm}, which configuration does not name. "
                 f"If {realm} belongs to the registry, add it to registry.tokenHosts."
             )
-        answer = await self._ask(
-            url_concat(realm.url, question), MAX_TOKEN_ANSWER, self._basic() if self.username else ""
-        )
+        if self.username == IDENTITY_TOKEN_USER:
+            # https://distribution.github.io/distribution/spec/auth/oauth/
+            form = {"grant_type": "refresh_token", "refresh_token": self.password, "client_id": CLIENT_ID, **question}
+            answer = await self._ask(realm.url, MAX_TOKEN_ANSWER, form=form)
+        else:
+            url = url_concat(realm.url, question)
+            answer = await self._ask(url, MAX_TOKEN_ANSWER, self._basic() if self.username else "")
         if answer.status in (401, 403):
             raise _Refused(f"{realm} refuses the login for {registry} (HTTP {answer.status}). Check it in registry.")
         if answer.status == 429 or answer.status >= 500:
@@ -269,12 +279,17 @@ class ServiceDockerRegistry(DockerRegistry):
             clients[limit] = AsyncHTTPClient(force_instance=True, **bounds)
         return clients[limit]
 
-    async def _ask(self, url: str, limit: int, authorization: str) -> _Answer:
-        """The answer for `url`, of at most `limit` bytes. Redirects are not followed."""
+    async def _ask(self, url: str, limit: int, authorization: str = "", form: dict[str, str] | None = None) -> _Answer:
+        """The answer for `url`, of at most `limit` bytes, to a POST with `form` if there is one.
+
+        Redirects are not followed.
+        """
         headers = {"Accept": ACCEPT, **({"Authorization": authorization} if authorization else {})}
         received = bytearray()
         request = HTTPRequest(
             url,
+            method="GET" if form is None else "POST",
+            body=None if form is None else urlencode(form),
             headers=headers,
             connect_timeout=self.timeout,
             request_timeout=self.timeout,
@@ -304,6 +319,16 @@ def _bound(curl: Any, received: bytearray, limit: int) -> None:  # noqa: ANN401 
         return len(data)
 
     curl.setopt(curl.WRITEFUNCTION, write)
+
+
+def _name(handler: Any, image: str, tag: str) -> str:  # noqa: ANN401 - BinderHub's handler
+    """The image's name in the registry.
+
+    BinderHub's `_get_image_basename_and_tag` takes the first part of a name for a registry unless the name looks like
+    one of Docker Hub, which `my-org/binder-x` does not, because of the hyphen.
+    """
+    name, same_tag = name_and_tag(str(getattr(handler, "image_name", "")))
+    return name if same_tag == tag and name.endswith(image) else image
 
 
 def _read(body: bytes, url: str) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
+from binderhub_service import read_yaml
 
 DOCKERCONFIGJSON = ".dockerconfigjson"
 """Key in Secrets of the type kubernetes.io/dockerconfigjson."""
+IDENTITY_TOKEN_USER = "<token>"  # noqa: S105
+"""User of a login that is an identity token, as docker's credential helpers call it. `az acr login` writes such."""
 
 
 def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
@@ -20,7 +22,7 @@ def configure(c: Any, folder: Path) -> None:  # noqa: ANN401 - traitlets' Config
     file = folder / "registry.yaml"
     if not file.exists():
         return
-    registry: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    registry: dict[str, Any] = read_yaml(file.read_text(encoding="utf-8"))
     c.DockerRegistry.url = registry["url"]
     if registry["tokenUrl"]:
         c.DockerRegistry.token_url = registry["tokenUrl"]
@@ -65,6 +67,8 @@ def read(file: Path, auth_key: str) -> tuple[str, str] | None:
     """
     auths: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8")).get("auths") or {}
     found = auths.get(auth_key) or {_host(key): entry for key, entry in auths.items()}.get(_host(auth_key)) or {}
+    if found.get("identitytoken"):
+        return IDENTITY_TOKEN_USER, found["identitytoken"]
     if found.get("auth"):
         username, _, password = base64.b64decode(found["auth"]).decode().partition(":")
         return username, password
