@@ -17,6 +17,13 @@ def test_each_code_has_its_section(code: str) -> None:
     assert f"**Next:** {FAILURES[code].next_step}" in section
 
 
+@pytest.mark.parametrize("code", FAILURES)
+def test_the_index_has_each_code(code: str) -> None:
+    kind = FAILURES[code]
+    row = rf"\| {{ref}}`{code} <{code.lower()}>` \| {re.escape(kind.title)} \| [^|]+ \| {'yes' if kind.retryable else 'no'} \|"
+    assert len(re.findall(row, TEXT)) == 1
+
+
 def test_no_section_is_of_no_code() -> None:
     assert set(re.findall(r"^### (BHS\d+):", TEXT, re.MULTILINE)) == set(FAILURES)
 
