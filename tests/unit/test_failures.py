@@ -20,8 +20,8 @@ def test_each_code_has_its_section(code: str) -> None:
 @pytest.mark.parametrize("code", FAILURES)
 def test_the_index_has_each_code(code: str) -> None:
     kind = FAILURES[code]
-    row = rf"\| {{ref}}`{code} <{code.lower()}>` \| {re.escape(kind.title)} \| [^|]+ \| {'yes' if kind.retryable else 'no'} \|"
-    assert len(re.findall(row, TEXT)) == 1
+    row = rf"\| {{ref}}`{code} <{code.lower()}>` \| {re.escape(kind.title)} \| [^|]+ \| (yes|no) \|"
+    assert re.findall(row, TEXT) == ["yes" if kind.retryable else "no"]
 
 
 def test_no_section_is_of_no_code() -> None:
