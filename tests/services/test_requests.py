@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from binderhub_service.failures import FAILURES
+from binderhub_service.programs.build import DAEMON_SILENT, NO_PERMISSION
+from binderhub_service.programs.fetch import REFUSED_ARGUMENTS
 from support.api_server import RUNS, WAITS, ended
 from support.binderhub import Stream, new_ref, until
 from support.executor_setting import DIGEST, IMPATIENT, URL, Setting, report
@@ -83,6 +85,41 @@ def test_a_step_that_fails_is_named(setting: Setting) -> None:
     assert "[2/3] RUN false" in end["what"]
     assert messages(events, "building")[-1] == "Error during build: exit status 1\n"
     until(lambda: not setting.namespace.pods(), "the pod to be deleted")
+
+
+@pytest.mark.parametrize(
+    ("code", "particulars", "failure", "says"),
+    [
+        (DAEMON_SILENT, {"silent": 121}, "BHS505", "did not answer for 121 s"),
+        (NO_PERMISSION, {"denied": "[Errno 13] Permission denied"}, "BHS506", "Permission denied"),
+        (DAEMON_SILENT, {}, "BHS101", "The build failed"),
+    ],
+    ids=["silent", "no permission", "without a report"],
+)
+def test_the_builders_report_about_the_daemon(
+    setting: Setting, code: int, particulars: dict[str, Any], failure: str, says: str
+) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        log.print(line("Waiting for the daemon, which has not answered for 10 s.\n", "waiting"))
+        if particulars:
+            log.print(report(pod, "builder", **particulars))
+        setting.end(pod, code)
+        events = stream.rest()
+    assert "Waiting for the daemon, which has not answered for 10 s.\n" in messages(events, "waiting")
+    end = failed(events)
+    assert (end["code"], says in end["what"]) == (failure, True), end
+
+
+def test_arguments_that_repo2docker_refuses(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, fetch = setting.fetching()
+        fetch.print(report(pod, "fetch", refused="unrecognized arguments: --no-such"))
+        fetch.end()
+        states: dict[str, Any] = {"fetch": ended(REFUSED_ARGUMENTS), "build": RUNS, "phase": "Running"}
+        setting.namespace.containers(pod["metadata"]["name"], **states)
+        end = failed(stream.rest())
+    assert (end["code"], "--no-such" in end["what"]) == ("BHS205", True)
 
 
 def test_a_build_is_over_when_its_push_reports_success(setting: Setting) -> None:
