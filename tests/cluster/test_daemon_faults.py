@@ -1,13 +1,15 @@
 """Faults of the daemon: lost, its disk full, or its memory."""
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
 from local_cluster.layout import GATEWAY
 from support.binderhub import until
 from support.git_servers import serving
-from support.host_processes import daemons, end_first
+from support.host_processes import daemons, end_first, stopped
 from support.release import WAY_TO_THIS_MACHINE, Release, ready_pods, values
 
 pytestmark = pytest.mark.local
@@ -33,6 +35,33 @@ def test_5_a_daemon_that_is_deleted_during_the_build(release: Release) -> None:
     answer = release.answer_while("slow-step", "second 1", delete)
     assert nodes[0] in answer.failed("BHS501")
     assert answer.seconds < 15
+
+
+IMPATIENT = {"buildPods": {"silenceTimeoutSeconds": 20}}
+
+
+def test_a_daemon_that_stops_answering_ends_the_build(shared: Release) -> None:
+    with values(shared, IMPATIENT) as release, contextlib.ExitStack() as stack:
+        stopped_at = []
+
+        def stop() -> None:
+            stack.enter_context(stopped(daemons(socket(release))))
+            stopped_at.append(time.monotonic())
+
+        said_after = 0.0
+        events = []
+        for event in release.ask("very-slow-step"):
+            events.append(event)
+            if "second 1" in event["message"] and not stopped_at:
+                stop()
+            if "has not answered for" in event["message"] and not said_after:
+                said_after = time.monotonic() - stopped_at[0]
+                assert event["phase"] == "waiting"
+        assert 0 < said_after < 15
+        assert events[-1]["code"] == "BHS505", events[-1]
+        assert time.monotonic() - stopped_at[0] < 45
+        stack.close()
+        until(lambda: all(ready_pods(release, DAEMONS)), "the daemons to answer")
 
 
 def test_5_a_build_waits_for_a_daemon_that_comes(release: Release) -> None:
