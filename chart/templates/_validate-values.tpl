@@ -253,7 +253,7 @@ registry.url: Put the registry's host into registry.server.
     {{- end }}
     {{- range .Values.dockerApi.extraArgs }}
         {{- $argument := toString . | trimPrefix "--" | splitList "=" | first }}
-        {{- range $key := list $argument (printf "%ss" $argument) (printf "%sies" (trimSuffix "y" $argument)) }}
+        {{- range $key := list $argument (printf "%ss" $argument) (regexReplaceAll "y$" $argument "ies") }}
             {{- if hasKey $options $key }}
                 {{- printf "dockerApi.extraArgs has --%s, and dockerApi.extraFiles.%s sets %s. dockerd refuses to start with both. Leave one of them out." $argument $name $key | fail }}
             {{- end }}
