@@ -150,6 +150,25 @@ def test_without_a_push_the_report_of_the_builder_is_the_end(setting: Setting) -
     assert (end["phase"], "digest" in end) == ("ready", False)
 
 
+ENVIRONMENT = """
+c.KubernetesBuildExecutor.extra_envs = {"A": "1"}
+c.KubernetesBuildExecutor.extra_env = [
+    {"name": "N", "value": 4},
+    {"name": "T", "value": True},
+    {"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+]
+"""
+
+
+@pytest.mark.parametrize("extra_config", [ENVIRONMENT], indirect=True)
+def test_numbers_among_the_variables_become_text(setting: Setting) -> None:
+    """The API server refuses them otherwise."""
+    with setting.build():
+        pod = setting.namespace.pod()
+    env = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+    assert (env["A"], env["N"], env["T"], env["P"]) == ("1", "4", "true", None)
+
+
 def test_fetching_that_is_killed_while_the_builder_waits(setting: Setting) -> None:
     with setting.build() as stream:
         pod, fetch = setting.fetching()
