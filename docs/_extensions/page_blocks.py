@@ -75,13 +75,13 @@ def _notes(block: Block) -> tuple[list[nodes.Node], list[nodes.Node]]:
             return [nodes.Text("Save as "), _literal(block.options["path"]), nodes.Text(":")], []
         case Kind.BACKGROUND:
             until = _literal(block.options["until"])
-            return [], [nodes.Text("It goes on in the background. Continue when you see "), until, nodes.Text(".")]
+            return [], [nodes.Text("It runs in the background. Continue when you see "), until, nodes.Text(".")]
         case Kind.OUTPUT if tolerant_forms(block):
             words = [FORMS[form].plural for form in tolerant_forms(block)]
             listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-            return [nodes.Text("It prints:")], [nodes.Text(f"Yours has other {listed}.")]
+            return [nodes.Text("Output:")], [nodes.Text(f"{listed[0].upper()}{listed[1:]} will differ.")]
         case Kind.OUTPUT:
-            return [nodes.Text("It prints:")], []
+            return [nodes.Text("Output:")], []
         case Kind.SKIP:
             return [], [nodes.strong("", "Not run: "), nodes.Text(block.options["reason"])]
     return [], []

@@ -1,1 +1,1 @@
-"""The chart's build executor and upstream's class, side by side on one cluster: how long each takes for the same."""
+"""Compare the chart's build executor with upstream's class, side by side on one cluster."""

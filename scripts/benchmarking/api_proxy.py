@@ -1,4 +1,4 @@
-"""The Kubernetes API through `kubectl proxy`: no process a question, which would disturb what is measured."""
+"""The Kubernetes API through `kubectl proxy`: one process for each request would disturb the measurement."""
 
 import contextlib
 import json
@@ -28,15 +28,15 @@ class Api:
         return self._answer(self._client.get(path, params=query))
 
     def create(self, path: str, what: Json) -> Json:
-        """Make an object."""
+        """Create an object."""
         return self._answer(self._client.post(path, json=what))
 
     def replace(self, path: str, what: Json) -> Json:
-        """Give an object another content."""
+        """Replace an object."""
         return self._answer(self._client.put(path, json=what))
 
     def delete(self, path: str, grace: int = 0) -> None:
-        """Delete an object; that there is none is fine."""
+        """Delete an object, if it exists."""
         answer = self._client.request("DELETE", path, params={"gracePeriodSeconds": str(grace)})
         if answer.status_code != httpx.codes.NOT_FOUND:
             self._answer(answer)
@@ -85,7 +85,7 @@ def reached(target: Target) -> Iterator[Api]:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:  # noqa: ANN401
-    """What `condition` returns as soon as that is true. Raises UserError when it stays false for so long."""
+    """Wait until `condition` returns a true value, and return it. Raises UserError after the timeout."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:

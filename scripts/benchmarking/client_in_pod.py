@@ -40,7 +40,7 @@ def ask(url: str) -> HTTPConnection:
 def builds(job: Json) -> None:
     """Requests for all `urls` at once; meanwhile what BinderHub's process takes, at most.
 
-    After `patience` seconds a stream is cut. With `loud` every event is told.
+    After `patience` seconds a stream is cut. With `loud`, every event is printed.
     """
     start = threading.Barrier(len(job["urls"]) + 1)
     threads = [threading.Thread(target=follow, args=(number, job, start)) for number in range(len(job["urls"]))]
@@ -78,7 +78,7 @@ def follow(number: int, job: Json, start: threading.Barrier) -> None:
 
 
 def shut(stream: socket.socket) -> None:
-    """End a stream from here."""
+    """Close a stream."""
     with contextlib.suppress(OSError):
         stream.shutdown(socket.SHUT_RDWR)
 
@@ -96,7 +96,7 @@ def cached(job: Json) -> None:
 
 
 def hang_up(job: Json) -> None:
-    """So many clients ask for one build, hear of it, and go without a word."""
+    """Let many clients request one build, read its first event, and disconnect."""
     connections = [ask(job["url"]) for _ in range(job["times"])]
     for connection in connections:
         connection.getresponse().readline()
@@ -106,7 +106,7 @@ def hang_up(job: Json) -> None:
 
 
 def weigh(_job: Json) -> None:
-    """What BinderHub's process takes now."""
+    """Memory and threads of BinderHub's process now."""
     memory, threads = process()
     say(memory=memory, threads=threads)
 

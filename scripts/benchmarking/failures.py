@@ -1,4 +1,4 @@
-"""What goes wrong, on both sides at the same time: seconds from the fault to the end of the stream."""
+"""Faults on both sides at the same time: seconds from each fault to the end of the stream."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ Ends = dict[str, float | None]
 
 
 class Stream:
-    """One request whose build is to fail, followed in a thread."""
+    """A request whose build will fail, followed in a thread."""
 
     def __init__(
         self, release: Release, url: str, fault: re.Pattern[str] | None, do: Callable[[], None] | None
@@ -178,7 +178,7 @@ def _put(release: Release, secret: Json) -> None:
 
 
 def _bare(secret: Json) -> Json:
-    """As it was made, without what the API server added."""
+    """The object as it was created, without what the API server added."""
     metadata = {key: secret["metadata"][key] for key in ("name", "labels", "annotations") if key in secret["metadata"]}
     return {"metadata": metadata, "type": secret["type"], "data": secret["data"]}
 

@@ -47,11 +47,11 @@ class Handler(BaseHTTPRequestHandler):
     """Git's smart protocol over HTTP, for reading."""
 
     def do_GET(self) -> None:
-        """What branches there are."""
+        """List the branches."""
         self._answer("advertisement", b"# service=git-upload-pack\n", "--advertise-refs")
 
     def do_POST(self) -> None:
-        """What was asked for, packed."""
+        """Send the requested objects as a pack."""
         given = self.rfile.read(int(self.headers["Content-Length"]))
         self._answer("result", gzip.decompress(given) if self.headers["Content-Encoding"] == "gzip" else given)
 

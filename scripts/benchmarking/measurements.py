@@ -1,4 +1,4 @@
-"""What is made of measured numbers, and in which order they are taken."""
+"""Statistics of measured numbers, and the order in which they are taken."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle of some numbers, and how far they lie apart."""
+    """Median and range of some numbers."""
 
     median: float
     least: float

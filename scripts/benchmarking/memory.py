@@ -1,4 +1,4 @@
-"""Whether BinderHub's memory grows: before and after many builds, and many clients that left."""
+"""Whether BinderHub's memory grows with many builds and many clients that disconnect."""
 
 import time
 

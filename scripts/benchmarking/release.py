@@ -1,4 +1,4 @@
-"""One of the two releases that are compared: installed, asked from inside, and looked at."""
+"""One of the two releases that are compared."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Release:
-    """The chart in a namespace of its own, with one of the two executors."""
+    """The chart in its own namespace, with one of the two executors."""
 
     target: Target
     api: Api

@@ -67,4 +67,4 @@ PUSHES_SECONDS = 1200
 CHOICES = ("overhead", "single", "eight", "cached", "viewers", "faults", "memory")
 """What a whole run measures. Overhead and single come from the same builds."""
 EXTRA = ("pushes",)
-"""What `--only` takes besides. It is about the daemon alone, for when another version of it is chosen."""
+"""Further choices of `--only`. They are about the daemon, for when its version changes."""

@@ -1,4 +1,4 @@
-"""What a run stands on: two releases, a Git server, and the node that builds; all removed at the end."""
+"""The setup of a run: two releases, a Git server, and the node that builds. All of it is removed at the end."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Bench:
-    """Where everything is measured."""
+    """The setup in which everything is measured."""
 
     target: Target
     api: Api
@@ -55,7 +55,7 @@ class Bench:
         return self.releases[SERVICE]
 
     def url(self, kind: str) -> str:
-        """A repository that nobody has built."""
+        """URL of a repository that was never built."""
         return f"http://{GIT}.{self.name}:{PORT}/{kind}/{secrets.token_hex(4)}.git"
 
     def add(self, suffix: str, changes: Json | None = None) -> dict[str, Release]:

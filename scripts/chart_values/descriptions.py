@@ -1,4 +1,4 @@
-"""Every value of the chart as its schema describes it and values.yaml defaults it."""
+"""All values of the chart, with their descriptions from the schema and their defaults from values.yaml."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Value:
-    """One value: where it is, what it may be, what it is if nobody says, and what it means."""
+    """One value: its path, type, default and description."""
 
     path: str
     """Keys with dots between; KEY stands for one of the reader's own choice, and [] for an entry of a list."""
@@ -36,7 +36,7 @@ class Value:
 
     @property
     def description(self) -> str:
-        """The schema's words, empty where it has none."""
+        """The description in the schema; empty if there is none."""
         return str(self.part.get("description", "")).strip()
 
     @property
@@ -51,7 +51,7 @@ class Value:
 
     @property
     def type(self) -> str:
-        """What it may be, in words."""
+        """The type, in words."""
         return _type(self.part)
 
 

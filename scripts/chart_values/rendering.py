@@ -1,4 +1,4 @@
-"""What the chart becomes: the Kubernetes objects that `helm template` gives for some values."""
+"""Rendering of the chart: the Kubernetes objects that `helm template` prints for some values."""
 
 import json
 import subprocess
@@ -15,6 +15,10 @@ Object = dict[str, Any]
 
 ANONYMOUS = Path(__file__).with_name("anonymous.yaml")
 """A values file with the one value that has no usable default: who may build."""
+
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C takes a twentieth of the time, and tests render the chart two thousand times."""
 
 
 @dataclass(frozen=True)
@@ -71,4 +75,4 @@ class Chart:
         )
         if done.returncode:
             raise UserError(f"Helm refuses these values: {done.stderr.strip()}", "Correct what it names.")
-        return Objects([found for found in yaml.safe_load_all(done.stdout) if found])
+        return Objects([found for found in yaml.load_all(done.stdout, LOADER) if found])

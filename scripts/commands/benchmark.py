@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise UserError where options contradict each other, or the machine or the wheel will not do."""
+    """Raise UserError if options contradict each other, or the machine or the wheel is unsuitable."""
     if options.pairs < 1:
         raise UserError(f"--pairs is {options.pairs}.", "Name a number from 1.")
     if options.write and options.only:

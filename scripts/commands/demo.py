@@ -44,7 +44,7 @@ def add_place(options: argparse.ArgumentParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise UserError where options contradict each other, or the machine or the wheel will not do."""
+    """Raise UserError if options contradict each other, or the machine or the wheel is unsuitable."""
     if options.context == "":
         raise UserError("--context is empty.", "Name a context; see `kubectl config get-contexts`.")
     if options.context:

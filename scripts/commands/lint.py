@@ -14,12 +14,12 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("checks", nargs="*", metavar="CHECK", help="the checks to run, by name (default: all)")
     options.add_argument("--list", action="store_true", help="print the names of the checks and do nothing else")
-    options.add_argument("--fix", action="store_true", help="let ruff mend what it can first")
+    options.add_argument("--fix", action="store_true", help="let ruff fix what it can first")
     return options
 
 
 def check(_options: argparse.Namespace) -> None:
-    """Nothing can be wrong beforehand."""
+    """There is nothing to check beforehand."""
 
 
 def packages(_options: argparse.Namespace) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def packages(_options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the checks; 1 when any of them complains."""
+    """Run the checks. Returns 1 if any of them fails."""
     from linting.checks import CHECKS, run
 
     if options.list:

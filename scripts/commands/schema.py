@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Nothing can be known to be wrong beforehand."""
+    """There is nothing to check beforehand."""
 
 
 def packages(_options: argparse.Namespace) -> tuple[str, ...]:

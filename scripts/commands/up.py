@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise UserError where the machine, or the wheel, will not do."""
+    """Raise UserError if the machine or the wheel is unsuitable."""
     from local_cluster import preconditions
 
     preconditions.check(options.binderhub_wheel)

@@ -1,1 +1,1 @@
-"""What a command needs of the machine it runs on: packages, an environment, a cache, and words for the person."""
+"""What all commands share: packages, an environment, a cache, errors and progress."""

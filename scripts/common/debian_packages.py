@@ -35,7 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def missing(groups: tuple[str, ...]) -> list[str]:
-    """The packages of `groups` that dpkg does not report as installed, in order, without doubles."""
+    """The packages of `groups` that dpkg does not report as installed, in order, without duplicates."""
     wanted = sorted({package for group in groups for package in GROUPS[group]})
     listed = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n", *wanted],

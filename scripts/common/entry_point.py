@@ -1,4 +1,4 @@
-"""How every script begins: read the options, prepare the machine, do the job, end with a sentence and a code."""
+"""The start of every script: read the options, prepare the machine, do the job, and return an exit code."""
 
 import argparse
 import importlib
@@ -33,7 +33,7 @@ class Command(Protocol):
 def run(name: str) -> int:
     """Run the command `name` with this process's arguments and return its exit code.
 
-    0 done, 1 a UserError was met and told, 2 wrong options (argparse), 130 interrupted.
+    0 is success, 1 a UserError, 2 wrong options (argparse), and 130 an interruption.
     """
     command = cast("Command", importlib.import_module(f"commands.{name}"))
     parser = command.parser()

@@ -1,8 +1,8 @@
-"""The one exception that a person is meant to read."""
+"""The exception whose message is for people."""
 
 
 class UserError(Exception):
-    """Something a person can act on: a sentence that says what is wrong, and one that says what to do next."""
+    """An error that people can act on: a sentence that says what is wrong, and one that says what to do next."""
 
     def __init__(self, what: str, next_step: str) -> None:
         """Say what is wrong and what to do; both are whole sentences."""
@@ -11,5 +11,5 @@ class UserError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        """Both sentences, the next step on a line of its own."""
+        """Both sentences, the next step on its own line."""
         return f"{self.what}\n  {self.next_step}"

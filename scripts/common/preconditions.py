@@ -1,4 +1,4 @@
-"""What can be known to be wrong before anything is installed."""
+"""Checks before anything is installed."""
 
 import os
 import shutil

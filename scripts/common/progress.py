@@ -1,4 +1,4 @@
-"""What a person reads while a command works: lines on stderr, and one line a step with its seconds."""
+"""Progress on stderr: lines of text, and one line for each step, with its seconds."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Asking BinderHub for an image, and what it tells while it works."""
+"""A client that requests an image from BinderHub and follows the events."""
 
 import json
 from collections.abc import Callable
@@ -45,8 +45,8 @@ def url(binderhub: str, repository: str, ref: str) -> str:
 def request(address: str, told: Callable[[Event], None]) -> Outcome:
     """Ask for an image at `address` (see `url`), hand every event to `told`, and return how it ended.
 
-    Raises UserError at the first `failed` event, since BinderHub may leave the stream open after one, and where the
-    stream ends or falls silent without an answer.
+    Raises UserError at the first `failed` event, since BinderHub may leave the stream open after one, and if the stream
+    ends or stops without an answer.
     """
     phases: list[str] = []
     last: list[str] = []

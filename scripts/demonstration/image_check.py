@@ -1,4 +1,4 @@
-"""The proof that the image is one: a pod from it, on another node than the one that built it."""
+"""Prove that the image works: run a pod from it, on another node than the one that built it."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ START_SECONDS = 180
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of the pod."""
+    """The result of the pod."""
 
     node: str
     digest: str

@@ -1,4 +1,4 @@
-"""What a person sees of a build: the lines that say something new, and what is going on right now."""
+"""The progress of a build on the terminal: new lines of the log, and the current phase."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ _DROPPED = re.compile(r"(#\d+ [\d.]+ )?\(Reading database|#\d+ (sha256:\w+ )?(\d
 
 
 class View:
-    """Prints a build's events; on a terminal the last line says what goes on and for how long."""
+    """Prints a build's events. On a terminal, the last line shows the current phase and its duration."""
 
     def __init__(self) -> None:
         """Begin with nothing said."""

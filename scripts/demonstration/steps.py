@@ -1,4 +1,4 @@
-"""The steps of the demonstration, and the table of what each took and proved."""
+"""The steps of the demonstration, and the table with their seconds and evidence."""
 
 import ssl
 import time
@@ -52,7 +52,7 @@ def run(target: Target, rows: Rows) -> None:
         with rows.step("The registry asks for a login") as evidence:
             evidence.append(_login_required(target))
     with rows.step("Install the chart") as evidence, step("helm upgrade --install --wait"):
-        # A prefix of its own, so that a further demonstration builds again instead of finding this one's image.
+        # Use a new prefix, so that a further demonstration builds again instead of finding this one's image.
         release.install(target, f"{target.registry}/demo-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-")
         evidence.append(f"helm says that release {release.RELEASE} is ready")
     with release.reached(target) as binderhub:
@@ -69,7 +69,7 @@ def run(target: Target, rows: Rows) -> None:
 
 
 def _login_required(target: Target) -> str:
-    """That the registry takes nothing from strangers."""
+    """Check that the registry accepts nothing without a login."""
     trust = ssl.create_default_context(cafile=str(target.authority) if target.authority else None)
     status = httpx.get(target.login_url, verify=trust, trust_env=False).status_code
     if status != httpx.codes.UNAUTHORIZED:

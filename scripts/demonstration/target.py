@@ -1,4 +1,4 @@
-"""Where the demonstration takes place: the local cluster, or one of the person's own."""
+"""The target of the demonstration: the local cluster, or another one."""
 
 import json
 import os

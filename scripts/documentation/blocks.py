@@ -71,7 +71,7 @@ class Step:
 
     @property
     def title(self) -> str:
-        """What a person finds the block by: its name, or the beginning of its first line."""
+        """The block's name, or the beginning of its first line."""
         return self.block.name or self.block.text.strip().splitlines()[0][:60]
 
 
@@ -156,7 +156,7 @@ def _block(page: str, fence: Fence, before: list[Block]) -> tuple[Block | None, 
 
 
 def _more(kind: Kind, options: dict[str, str], name: str | None, text: str, before: list[Block]) -> list[str]:
-    """What a block must keep to beyond its attributes' names."""
+    """Rules for a block beyond the names of its attributes."""
     wrong = []
     if name and (same := [block for block in before if block.name == name]):
         wrong.append(f"Two blocks are named `{name}`; the other is on line {same[0].line}. Rename one of them.")

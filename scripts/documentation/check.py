@@ -1,4 +1,4 @@
-"""Run pages with pytest, and write down how it went."""
+"""Run pages with pytest, and record the outcomes."""
 
 import datetime
 import os

@@ -1,4 +1,4 @@
-"""The cluster that pages run on, as the runner sees it."""
+"""The cluster that pages run on."""
 
 import json
 import os
@@ -18,7 +18,7 @@ UPSTREAM = "upstream images"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Kubernetes to run pages on, and what a reader of the record wants to know of it."""
+    """A Kubernetes cluster to run pages on, and its versions for the record."""
 
     kubeconfig: Path
     context: str | None = None

@@ -1,4 +1,4 @@
-"""What is wrong at a line of a page."""
+"""A mistake at a line of a page."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The output a page shows against the output that came: exact, but for the forms that the page names."""
+"""Compare the output that a page shows with the actual one. They may differ only in the forms that the page names."""
 
 import re
 from itertools import pairwise
@@ -15,7 +15,7 @@ class Form(NamedTuple):
     """A text of this shape in the page stands for any text of this shape."""
 
     plural: str
-    """What readers are told that theirs has others of."""
+    """What will differ in the readers' own output, in words."""
     pattern: str
 
 
@@ -32,7 +32,7 @@ FORMS = {
         r"(?:(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
         r"|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}:?[0-9a-f]{0,4}(?![\w:]))",
     ),
-    "suffix": Form("ends of pods' names", rf"(?<=\w)-(?:{_NAME}{{6,10}}-)?{_NAME}{{5}}(?![\w-])"),
+    "suffix": Form("suffixes of pod names", rf"(?<=\w)-(?:{_NAME}{{6,10}}-)?{_NAME}{{5}}(?![\w-])"),
     "version": Form("versions", r"(?<![\w.])v?\d+\.\d+(?:\.\d+)?(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?(?![\w.]*\d)"),
     "commit": Form("commits", r"(?<![0-9A-Za-z])[0-9a-f]{7,40}(?![0-9A-Za-z])"),
     "built": Form("messages", r"(?:Image built|Found built image)"),

@@ -1,4 +1,4 @@
-"""What a person needs to understand a failed page, gathered before the cluster is cleaned."""
+"""The report about a failed page, collected before the cluster is cleaned."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def masked(text: str) -> str:
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError:
-        return f"({MASK}: this is not YAML, so no secret could be told apart)\n"
+        return f"({MASK}: this is not YAML, so secrets could not be found)\n"
     return yaml.safe_dump_all([_mask(document) for document in documents], sort_keys=False)
 
 

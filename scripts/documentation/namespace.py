@@ -1,4 +1,4 @@
-"""A namespace for one page, and what the page leaves in the cluster after its own uninstall."""
+"""A namespace for one page, and the check that the page leaves nothing in the cluster."""
 
 import time
 import uuid

@@ -1,4 +1,4 @@
-"""One page, run from its first block to its last, and cleaned up after."""
+"""Run a page from its first block to its last, then clean up."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ _SHOWN_CHARACTERS = 3000
 _SHOWN_COMMAND, _SHOWN_PROCESSES = 100, 5
 
 
-class BlockFailed(Exception):  # noqa: N818 - told to the person as it is
+class BlockFailed(Exception):  # noqa: N818 - shown to people as it is
     """A block did not do what its page says: the page, the line, a sentence, and the output as far as it came."""
 
     def __init__(self, page: str, line: int, what: str, output: str = "") -> None:
@@ -203,7 +203,7 @@ class PageRun:
             raise BlockFailed(self.page.name, block.line, what, done.stderr)
 
     def _environment(self) -> dict[str, str]:
-        """The person's environment, with a home of its own, and without the virtual environment the runner is in."""
+        """The environment of this process, with another home, and without the virtual environment of the runner."""
         path = (self._cluster.path if self._cluster else os.environ.get("PATH", os.defpath)).split(":")
         inside = os.environ.get("VIRTUAL_ENV")
         environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "KUBECONFIG")}

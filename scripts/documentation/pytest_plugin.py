@@ -135,5 +135,5 @@ class CleanItem(_Item):
 
 
 def _skipped(reason: str) -> BaseException:
-    """What ends an item as skipped, told with the page's line and not with this module's."""
+    """The exception that skips an item, with the line of the page instead of that of this module."""
     return pytest.skip.Exception(reason, _use_item_location=True)

@@ -23,7 +23,7 @@ MARK = "PAGE_RUN"
 """Every process of a page has this variable, so that those that leave the session are found as well."""
 
 
-class ShellEnded(Exception):  # noqa: N818 - it is told as a failed block
+class ShellEnded(Exception):  # noqa: N818 - reported as a failed block
     """Bash ended while a block ran: a command in it failed, or it said `exit`."""
 
     def __init__(self, code: int) -> None:
@@ -33,11 +33,11 @@ class ShellEnded(Exception):  # noqa: N818 - it is told as a failed block
 
 
 class ShellTimeout(Exception):  # noqa: N818 - it is told as a failed block
-    """A block was not done in its time."""
+    """A block exceeded its timeout."""
 
 
 class Shell:
-    """A bash of its own session, with closed stdin for what it runs; ends with everything it started."""
+    """A bash in its own session, whose commands have no stdin. It ends with everything that it started."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         """Start bash in `folder` with exactly this environment, and the mark."""

@@ -1,4 +1,4 @@
-"""Counts of blocks by what is done with them, and the state of each page."""
+"""Counts of blocks by kind, and the state of each page."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Raising and removing the cluster, and saying how it is used."""
+"""Start and remove the cluster, and describe it."""
 
 import contextlib
 import hashlib
@@ -75,7 +75,7 @@ def up(wheel: Path | None = None, *, force: bool = False) -> None:
 
 
 def down(*, force: bool = False) -> None:
-    """Remove every trace of the cluster from this machine, but for the caches.
+    """Remove every trace of the cluster from this machine, except the caches.
 
     Raises UserError where something stays, or when another command uses the cluster (unless `force`).
     """

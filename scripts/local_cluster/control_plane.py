@@ -1,4 +1,4 @@
-"""The processes of the control plane's host, and those of what a cluster has somewhere: registries, Git, metadata."""
+"""The processes of the control plane's host: Kubernetes, the registries, the Git server and the metadata service."""
 
 import sys
 from pathlib import Path

@@ -44,7 +44,7 @@ def make_disk(target: Host) -> None:
 
 
 def start(name: str) -> None:
-    """Switch the host `name` on: start its first process in namespaces of its own, and return at once."""
+    """Start the first process of the host `name` in new namespaces, and return at once."""
     target = host(name)
     # Groups of pods that are gone cost a starting kubelet three seconds each.
     cgroups.remove(f"{name}/kubepods")
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _become(target: Host) -> None:
-    """Give this process's namespaces the look of a machine of its own."""
+    """Make this process's namespaces look like a separate machine."""
     cgroups.enter(target.name)
     socket.sethostname(target.name)
     kept = target.home / "cgroups"

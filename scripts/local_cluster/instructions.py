@@ -1,4 +1,4 @@
-"""How the cluster is used: what a person reads, and what a shell evaluates."""
+"""Instructions for the cluster: text for people, and lines that a shell evaluates."""
 
 from local_cluster import cgroups, cluster, git_repositories, go_tools, layout, registries
 

@@ -1,4 +1,4 @@
-"""Where the cluster's parts are: names, addresses and folders, each said once."""
+"""Names, addresses and folders of the cluster's parts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ MIRRORED = ("docker.io", "quay.io", "registry.k8s.io")
 
 @dataclass(frozen=True)
 class Host:
-    """One of the machines that the cluster believes in: a set of namespaces on this one."""
+    """A host of the cluster, which is a set of namespaces on this machine."""
 
     name: str
     addresses: tuple[str, ...]

@@ -1,6 +1,6 @@
 """`python3 -m local_cluster.metadata_server` answers at the addresses where a cloud's nodes ask for their metadata.
 
-A real one hands out the node's credentials, so that pods must not reach it; this one makes it seen whether they do.
+A real one hands out the node's credentials, so that pods must not reach it; this one shows whether they do.
 """
 
 import threading

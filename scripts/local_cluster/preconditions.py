@@ -1,4 +1,4 @@
-"""What the cluster needs of the machine, asked before anything is installed or built. Standard library only."""
+"""Requirements on the machine, checked before anything is installed or built. Standard library only."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ def mirror_config(storage: Path, address: str, *, read_only: bool) -> str:
 def make_push_registry() -> None:
     """Make the authority, the certificate, a password and the configuration of the registry for pushes.
 
-    The authority's certificate is in `layout.AUTHORITY`; nothing on this machine trusts it unless told.
+    The authority's certificate is in `layout.AUTHORITY`; nothing on this machine trusts it by default.
     """
     FOLDER.mkdir(parents=True)
     authority = trustme.CA(organization_name="binderhub-service lab", organization_unit_name="registry")

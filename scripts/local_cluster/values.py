@@ -1,4 +1,4 @@
-"""What the chart must be told of this cluster: where images come from, and whom to trust."""
+"""Values that the chart needs on this cluster: sources of images, and certificates."""
 
 import yaml
 
