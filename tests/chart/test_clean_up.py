@@ -39,7 +39,7 @@ def test_the_daemonset_runs_where_the_daemons_ran(chart: Chart, values: dict[str
         assert clean_up(objects).get(key) == of_daemons.get(key)
 
 
-def test_only_the_two_directories_of_this_release_are_removed(chart: Chart) -> None:
+def test_the_clean_up_removes_only_directories_of_this_release(chart: Chart) -> None:
     objects = chart.render(with_clean_up({}))
     spec = objects.one("DaemonSet", "docker-api")["spec"]["template"]["spec"]
     data, socket = (

@@ -124,20 +124,20 @@ def test_the_longest_unused_go_until_there_is_room(node: Node) -> None:
     assert node.images() == {"h3", "h4"}
 
 
-def test_nothing_goes_while_there_is_room(node: Node) -> None:
+def test_the_cleaner_removes_nothing_while_there_is_space(node: Node) -> None:
     node.settings = {"HIGH": "65"}
     assert node.look() == ["nothing to do: 65 % used, and 65 % may be"]
     assert len(node.images()) == 6
 
 
-def test_what_was_built_a_short_time_ago_stays(node: Node) -> None:
+def test_recently_built_images_stay(node: Node) -> None:
     node.settings = {"KEEP_SECONDS": str(6 * 3600 + 1800)}
     lines = node.look()
     assert removed(lines) == ["h8", "h7"]
     assert lines[-1].startswith("done: 65 % were used, now 45 % are; no image is left that was not built within")
 
 
-def test_nothing_goes_while_a_build_runs(node: Node) -> None:
+def test_the_cleaner_removes_nothing_during_a_build(node: Node) -> None:
     build = os.open(node.directory, os.O_RDONLY)
     fcntl.flock(build, fcntl.LOCK_SH)
     try:
@@ -324,6 +324,6 @@ def test_the_cleaner_and_the_registry_share_daemon_json(chart: Chart) -> None:
         (on(keepHours=-1), "keepHours"),
     ],
 )
-def test_what_cannot_be_is_refused(chart: Chart, values: dict[str, Any], complaint: str) -> None:
+def test_impossible_values_of_the_cleaner_are_refused(chart: Chart, values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         chart.render(values)

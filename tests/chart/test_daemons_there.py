@@ -89,7 +89,7 @@ def test_the_note_appears_until_the_daemons_are_replaced(release: Installed) -> 
     assert SAID not in release.upgrade(CHANGED)
 
 
-def test_nothing_is_said_where_the_upgrade_replaces_them(release: Installed) -> None:
+def test_notes_are_silent_if_the_upgrade_replaces_the_daemons(release: Installed) -> None:
     assert SAID not in release.upgrade({**CHANGED, "updateStrategy": {"type": "RollingUpdate"}})
 
 

@@ -51,7 +51,7 @@ def test_a_daemon_is_taken_for_dead_only_after_minutes_of_silence(defaults: Obje
         assert probe["periodSeconds"] * probe["failureThreshold"] >= 600
 
 
-def test_what_stands_where_the_socket_will_be_is_removed_first(chart: Chart) -> None:
+def test_a_stale_socket_is_removed_first(chart: Chart) -> None:
     objects = chart.render({"dockerApi": {"initContainers": [{"name": "mine", "image": "i"}]}})
     first, mine = template(objects)["spec"]["initContainers"]
     socket = host(objects).removeprefix("unix://")
@@ -249,12 +249,12 @@ def test_extra_arguments_come_after_the_charts_so_that_they_replace_them(chart: 
 
 @pytest.mark.parametrize("form", ["data", "stringData", "binaryData"])
 @pytest.mark.parametrize("content", [{"icc": True}, {"icc": False}, {"iptables": False}])
-def test_what_dockerd_refuses_beside_daemon_json_is_left_out(chart: Chart, content: dict[str, Any], form: str) -> None:
+def test_arguments_that_daemon_json_sets_are_left_out(chart: Chart, content: dict[str, Any], form: str) -> None:
     assert icc(chart.render(daemon_json(content, form))) == []
 
 
 @pytest.mark.parametrize("arguments", [["--iptables=false"], ["--iptables=true", "--iptables=false"]])
-def test_what_needs_iptables_is_left_out_without_them(chart: Chart, arguments: list[str]) -> None:
+def test_arguments_that_need_iptables_are_left_out_without_it(chart: Chart, arguments: list[str]) -> None:
     assert icc(chart.render({"dockerApi": {"extraArgs": arguments}})) == []
 
 

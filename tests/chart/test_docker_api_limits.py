@@ -60,7 +60,7 @@ def test_v2_has_one_group_for_all_and_delegates_to_it(v2: Path) -> None:
 
 
 @pytest.mark.parametrize(("processes", "memory"), [("0", "1000000"), ("100", "")])
-def test_what_has_no_bound_is_left_alone(v1: Path, processes: str, memory: str) -> None:
+def test_steps_without_a_limit_are_not_limited(v1: Path, processes: str, memory: str) -> None:
     assert run(v1, processes, memory) == (0, "")
     assert (v1 / "pids/docker").exists() == (processes != "0")
     assert (v1 / "memory/docker").exists() == (memory != "")

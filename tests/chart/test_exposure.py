@@ -44,7 +44,7 @@ def refusal(helm: Path, values: dict[str, Any], *words: str) -> str:
 
 
 @pytest.mark.parametrize("words", [(), ("--is-upgrade",)], ids=["installation", "upgrade"])
-def test_nothing_is_rendered_until_a_value_says_who_may_build(helm: Path, words: tuple[str, ...]) -> None:
+def test_the_chart_renders_nothing_until_a_value_says_who_may_build(helm: Path, words: tuple[str, ...]) -> None:
     said = refusal(helm, {}, *words)
     assert UNSAID in said
     for value in ("hub.enabled", "networkPolicy.binderhub.enabled", "allowAnonymous"):
@@ -62,7 +62,7 @@ def test_a_value_that_turns_it_off_says_nothing(helm: Path, value: object) -> No
 
 
 @pytest.mark.parametrize("value", ["false", "true", "", 0, 1, {}])
-def test_what_is_no_truth_value_is_refused(helm: Path, value: object) -> None:
+def test_values_that_are_not_boolean_are_refused(helm: Path, value: object) -> None:
     assert "/config/BinderHub/auth_enabled" in refusal(helm, {"config": {"BinderHub": {"auth_enabled": value}}})
 
 
@@ -103,7 +103,9 @@ def test_a_rule_that_names_clients_is_enough(helm: Path) -> None:
 @pytest.mark.parametrize("upgrade", [False, True], ids=["installation", "upgrade"])
 @pytest.mark.parametrize("policy", [{}, {"networkPolicy": {"binderhub": {"enabled": True, "ingress": [{}]}}}])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_exposed_needs_a_hub_or_anybody(helm: Path, way: str, policy: dict[str, Any], upgrade: bool) -> None:
+def test_an_exposed_service_needs_a_hub_or_allow_anonymous(
+    helm: Path, way: str, policy: dict[str, Any], upgrade: bool
+) -> None:
     said = refusal(helm, {**WAYS[way], **policy}, *(["--is-upgrade"] if upgrade else []))
     assert f"can be reached from outside the cluster, by {way}, and requires no login. Set hub.enabled" in said
     assert "or allowAnonymous to true if anybody may build." in said
@@ -111,7 +113,9 @@ def test_what_is_exposed_needs_a_hub_or_anybody(helm: Path, way: str, policy: di
 
 @pytest.mark.parametrize("guarded", GUARDED)
 @pytest.mark.parametrize("way", ["httpRoute.enabled", "ingress.enabled and service.type NodePort"])
-def test_what_is_exposed_renders_with_a_hub_or_for_anybody(bare: Chart, way: str, guarded: dict[str, Any]) -> None:
+def test_an_exposed_service_renders_with_a_hub_or_allow_anonymous(
+    bare: Chart, way: str, guarded: dict[str, Any]
+) -> None:
     assert ("Deployment", "binderhub") in bare.render({**WAYS[way], **guarded}).names()
 
 

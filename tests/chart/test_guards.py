@@ -106,11 +106,11 @@ def test_a_value_and_its_old_trait_are_two_settings(chart: Chart, value: dict[st
         {"MyExecutor": {"nodeSelector": {"a": "b"}}},
     ],
 )
-def test_what_does_no_harm_is_let_through(chart: Chart, config: dict[str, Any]) -> None:
+def test_harmless_settings_are_accepted(chart: Chart, config: dict[str, Any]) -> None:
     assert chart.render({"config": config}).names() == chart.render().names()
 
 
-def test_another_registrys_prefix_and_a_push_without_a_login_are_only_told(notes: Notes) -> None:
+def test_a_foreign_prefix_and_a_missing_login_are_only_warnings(notes: Notes) -> None:
     values = {"registry": {"server": "quay.io"}, "config": {"BinderHub": {"image_prefix": "ghcr.io/me/"}}}
     told = " ".join(notes.warnings(values))
     assert "registry.server is quay.io, but config.BinderHub.image_prefix" in told

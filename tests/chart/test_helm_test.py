@@ -152,7 +152,7 @@ def test_no_answer_fails(binderhub: BinderHub, status: int, sentence: str) -> No
     assert (code, lines[-1]) == (1, f"The test failed. {sentence}")
 
 
-def test_nobody_there_fails() -> None:
+def test_an_unreachable_service_fails_the_helm_test() -> None:
     patience = "PATIENCE_SECONDS = 30.0"
     assert patience in PROGRAM
     code, lines = BinderHub(port=free_port()).test(PROGRAM.replace(patience, "PATIENCE_SECONDS = 1.0"))

@@ -108,11 +108,11 @@ def test_the_base_url_that_was_set_is_stronger(mount: Mount, more: dict[str, Any
         ({**hub(), "extraEnv": {"JUPYTERHUB_CLIENT_ID": "x"}}, "extraEnv sets JUPYTERHUB_CLIENT_ID"),
     ],
 )
-def test_what_contradicts_itself_is_refused(chart: Chart, values: dict[str, Any], words: str) -> None:
+def test_contradictory_values_are_refused(chart: Chart, values: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         chart.render(values)
 
 
-def test_what_only_extra_env_sets_is_let_through(chart: Chart) -> None:
+def test_variables_that_only_extra_env_sets_are_accepted(chart: Chart) -> None:
     told = env(chart.render({**hub(), "extraEnv": {"JUPYTERHUB_PUBLIC_URL": "https://x"}}))
     assert told["JUPYTERHUB_PUBLIC_URL"] == "https://x"

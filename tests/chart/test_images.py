@@ -26,6 +26,6 @@ def test_an_image_may_have_a_digest_behind_its_tag(chart: Chart) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "1@sha256:abc", f"1@sha512:{'0' * 64}", DIGEST, "r/i:1"])
-def test_what_is_no_tag_is_refused(chart: Chart, tag: str) -> None:
+def test_an_invalid_tag_is_refused(chart: Chart, tag: str) -> None:
     with pytest.raises(UserError, match="tag"):
         chart.render({"dockerApi": {"image": {"tag": tag}}})

@@ -175,7 +175,7 @@ USER = {"app": "jupyterhub", "component": "singleuser-server", "hub.jupyter.org/
 LABELLED = {"hub.jupyter.org/network-access-binderhub": "true"}
 
 
-def test_nobody_is_kept_from_binderhub_unless_told(defaults: Objects) -> None:
+def test_ingress_to_binderhub_is_open_by_default(defaults: Objects) -> None:
     assert ("NetworkPolicy", BINDERHUB) not in defaults.names()
 
 
@@ -238,7 +238,7 @@ def test_the_controller_of_an_ingress_can_be_let_in(chart: Chart, own: dict[str,
         ({"networkPolicy": {"enabled": False, "binderhub": {"enabled": True}}}, "makes no policies at all"),
     ],
 )
-def test_what_contradicts_itself_is_refused(chart: Chart, values: dict[str, Any], said: str) -> None:
+def test_contradictory_values_are_refused(chart: Chart, values: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         chart.render({"networkPolicy": {"binderhub": {"enabled": True}}, **values})
 
@@ -392,7 +392,7 @@ def test_a_registry_in_the_cluster_is_opened_at_the_ports_of_its_pods(
 
 
 @pytest.mark.parametrize(("key", "opened"), [("privateIPs", ROUTED), ("cloudMetadataServer", METADATA)])
-def test_what_builds_may_reach_binderhub_may(chart: Chart, key: str, opened: tuple[str, ...]) -> None:
+def test_binderhub_may_reach_what_builds_may_reach(chart: Chart, key: str, opened: tuple[str, ...]) -> None:
     objects = chart.render({"networkPolicy": {"egressAllowRules": {key: True}}})
     found = {one for one in (*PRIVATE, *METADATA) if reaches(objects, OUT_OF_BINDERHUB, one, 80)}
     assert found == set(opened)

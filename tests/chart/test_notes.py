@@ -55,7 +55,7 @@ def test_the_defaults(notes: Notes) -> None:
         ({"allowAnonymous": True, "service": {"type": "NodePort"}}, "Access from outside: service.type NodePort\n"),
     ],
 )
-def test_what_the_values_make_of_it(notes: Notes, values: dict[str, Any], words: str) -> None:
+def test_notes_follow_the_values(notes: Notes, values: dict[str, Any], words: str) -> None:
     assert words in notes(values)
 
 

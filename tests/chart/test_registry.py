@@ -112,7 +112,7 @@ def test_a_registry_without_a_login_is_asked_without_one(mount: Mount) -> None:
     assert docker_config(mount.chart.render(values)) == {}
 
 
-def test_what_config_says_besides_is_stronger(mount: Mount) -> None:
+def test_config_overrides_the_value_registry(mount: Mount) -> None:
     values = {**login(), "config": {"DockerRegistry": {"token_url": "https://t", "not_found_401": True}}}
     config = mount.load(values).DockerRegistry
     assert (config.token_url, config.not_found_401, config.url) == ("https://t", True, "https://quay.io")
@@ -130,7 +130,7 @@ def test_a_login_of_upstreams_keys_joins_a_registry_that_is_trusted_only(mount: 
     assert docker_config(mount.chart.render(values)) == {"auths": {"https://quay.io": {"auth": "Yzpk"}}}
 
 
-def test_nothing_is_told_of_a_registry_that_is_not_used(mount: Mount) -> None:
+def test_an_unused_registry_is_not_configured(mount: Mount) -> None:
     values = {
         **login(),
         "config": {"BinderHub": {"use_registry": False}},

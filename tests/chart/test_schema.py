@@ -160,7 +160,7 @@ def test_a_mistake_is_refused_by_name(chart: Chart, values: dict[str, Any], name
         {"buildPodsDockerConfig": {"credHelpers": {"a": "b"}}},
     ],
 )
-def test_what_is_not_ours_is_let_through(chart: Chart, values: dict[str, Any]) -> None:
+def test_keys_of_parent_charts_are_accepted(chart: Chart, values: dict[str, Any]) -> None:
     assert chart.render(values).names() == chart.render().names()
 
 

@@ -156,7 +156,9 @@ TINY = {
         ("", "nothing shown", "has no place with the address #a"),
     ],
 )
-def test_what_is_missing_is_said(helm: Path, tmp_path: Path, file: str, text: str, sentence: str | None) -> None:
+def test_a_missing_description_or_default_is_reported(
+    helm: Path, tmp_path: Path, file: str, text: str, sentence: str | None
+) -> None:
     for name, content in {**TINY, **({file: text} if file else {})}.items():
         (tmp_path / "tiny" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tiny" / name).write_text(content)

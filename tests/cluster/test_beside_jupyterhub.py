@@ -79,7 +79,7 @@ def end(release: Release, token: str) -> tuple[str, str]:
     return last["phase"], last["message"]
 
 
-def test_who_has_the_scope_may_build_and_nobody_else(release: Release, people: People) -> None:
+def test_only_users_with_the_scope_may_build(release: Release, people: People) -> None:
     assert end(release, people.eve) == ("failed", "user eve is not allowed.\n")
     assert end(release, "unknown") == ("failed", "Forbidden\n")
     assert end(release, "") == ("failed", "Forbidden\n")

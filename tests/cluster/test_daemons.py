@@ -188,7 +188,7 @@ def left(target: Target, namespace: str, folders: list[str]) -> str:
     return "\n".join(line for line in printed.splitlines() if line.startswith("/node"))
 
 
-def test_nothing_is_left_on_the_nodes(cluster: Target) -> None:
+def test_the_clean_up_removes_all_data_on_the_nodes(cluster: Target) -> None:
     with released(cluster) as gone:
         where = f"--namespace={gone.namespace}"
         daemon = gone.pods(DAEMONS)[0]

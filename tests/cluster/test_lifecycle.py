@@ -114,14 +114,14 @@ def test_a_cluster_whose_notes_are_torn_is_replaced_and_removed() -> None:
     assert not lab.present()
 
 
-def test_what_an_interrupted_down_left_is_removed() -> None:
+def test_a_second_down_removes_the_rest_of_an_interrupted_one() -> None:
     lab.down()
     lab.TRASH.mkdir()
     lab.down()
     assert not lab.TRASH.exists()
 
 
-def test_nobody_else_can_read_what_the_cluster_keeps() -> None:
+def test_files_of_the_cluster_are_private() -> None:
     lab.up()
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat"]
     for file in (layout.CONTROL.home / "disk.img", layout.KUBECONFIG, registries.PASSWORD):

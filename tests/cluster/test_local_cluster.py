@@ -110,7 +110,7 @@ def test_the_push_registry_wants_its_password_over_https() -> None:
     assert [answer.status_code for answer in answers] == [401, 401, 200]
 
 
-def test_nothing_trusts_the_push_registry_unless_told() -> None:
+def test_nodes_trust_the_push_registry_only_by_configuration() -> None:
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         httpx.get(REGISTRY, trust_env=False)
     program = f"""

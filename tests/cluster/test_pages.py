@@ -90,7 +90,7 @@ def test_a_page_has_a_namespace_and_cleans_up_itself(on_cluster: RunPage) -> Non
         ("kubectl create configmap page-left-behind --namespace=default", "default configmap/page-left-behind"),
     ],
 )
-def test_what_a_page_leaves_is_told(on_cluster: RunPage, place: Cluster, command: str, left: str) -> None:
+def test_objects_that_a_page_leaves_are_reported(on_cluster: RunPage, place: Cluster, command: str, left: str) -> None:
     try:
         failure = on_cluster(f"{{.run}}\n```bash\n{command}\n```\n")
     finally:

@@ -446,7 +446,7 @@ PODS: dict[str, tuple[Callable[[Json], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", PODS)
-def test_another_pod_is_refused(builds: Builds, case: str) -> None:
+def test_pods_other_than_build_pods_are_refused(builds: Builds, case: str) -> None:
     change, words = PODS[case]
     pod = copy.deepcopy(builds.pod())
     change(pod)
@@ -498,7 +498,9 @@ def test_a_running_build_pod_does_not_become_another(builds: Builds, server: Api
     ],
     ids=["another name", "the release's", "nobody's", "of another kind of object", "a token of a service account"],
 )
-def test_another_secret_is_refused(builds: Builds, change: Callable[[Json], Any], words: str) -> None:
+def test_secrets_other_than_those_of_builds_are_refused(
+    builds: Builds, change: Callable[[Json], Any], words: str
+) -> None:
     made = builds.make_secret()
     change(made)
     assert words in builds.refusal("secrets", made)

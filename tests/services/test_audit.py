@@ -24,7 +24,7 @@ def told(service: Service, what: str, count: int = 1) -> list[dict[str, Any]]:
     return found
 
 
-def test_who_asked_is_told_when_people_log_in(setting: Setting, hub: Hub) -> None:  # noqa: F811
+def test_the_audit_line_names_the_user(setting: Setting, hub: Hub) -> None:  # noqa: F811
     ref, path = new_ref(), f"{quote(URL, safe='')}/"
     with setting.restart(AUTH, **hub.environment(JUPYTERHUB_SERVICE_NAME="binder")) as service:
         with service.build(path + ref, headers={"Authorization": f"token {hub.people.ada}"}) as stream:
@@ -52,7 +52,7 @@ def test_who_asked_is_told_when_people_log_in(setting: Setting, hub: Hub) -> Non
         assert row == {**same, **more}
 
 
-def test_nobody_is_named_without_a_login(setting: Setting) -> None:
+def test_the_audit_line_has_no_user_without_authentication(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()
         log.print(line("Step 1\n"))

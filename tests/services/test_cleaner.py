@@ -39,7 +39,7 @@ def names(setting: Setting) -> set[str]:
 
 
 @pytest.mark.parametrize("extra_config", [CLEANER], indirect=True)
-def test_what_is_taken_away(setting: Setting) -> None:
+def test_the_cleaner_deletes_orphaned_pods(setting: Setting) -> None:
     for name in ("ended-long-ago", "ended-just-now", "runs-too-long", "never-started"):
         leave(setting, name)
     leave(setting, "of-another", "other")
@@ -57,7 +57,7 @@ def test_what_is_taken_away(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("extra_config", [CLEANER], indirect=True)
-def test_what_the_class_before_an_upgrade_left_is_taken_away_only_when_it_ended_long_ago(setting: Setting) -> None:
+def test_pods_of_the_previous_class_are_deleted_long_after_their_end(setting: Setting) -> None:
     for name in ("ended-long-ago", "ended-just-now", "runs-on", "waits"):
         leave(setting, name, None)
     moments = {

@@ -315,7 +315,7 @@ def test_a_tree_with_a_git_folder_is_not_checked_out(folder: Path, pods: Pods) -
 
 
 @pytest.mark.parametrize("name", [name for name in through_programs() if REPOSITORIES[name].end == FAILED])
-def test_what_a_repository_has_repo2docker_print_is_no_evidence(ends: dict[str, Future[Ended]], name: str) -> None:
+def test_output_that_a_repository_causes_is_no_evidence(ends: dict[str, Future[Ended]], name: str) -> None:
     output = ends[name].result().outputs[BUILD]
     log_analysis = LogAnalysis(ENGINE.output)
     for line in output.splitlines(keepends=True):

@@ -87,7 +87,7 @@ def none(setting: Setting) -> bool:
 
 
 @pytest.mark.parametrize("extra_config", [COUNTS], indirect=True)
-def test_nothing_is_left_of_builds_and_of_clients(setting: Setting) -> None:
+def test_builds_and_clients_leave_no_resources(setting: Setting) -> None:
     service = setting.service
     build(setting, AT_ONCE)  # what is made once and kept is there after this
     until(lambda: none(setting), "the pods to be deleted")

@@ -43,7 +43,7 @@ def named(tokens: Tokens) -> str:
 
 
 @pytest.mark.parametrize("kind", [MANIFEST, INDEX], ids=["manifest", "index"])
-def test_what_is_there_is_found(binderhub: Installed, registry: Registry, tmp_path: Path, kind: str) -> None:  # noqa: F811
+def test_an_existing_image_is_found(binderhub: Installed, registry: Registry, tmp_path: Path, kind: str) -> None:  # noqa: F811
     with running(binderhub, tmp_path, config(registry, login(registry))) as service:
         ref, image, tag = built(service)
         registry.push(image, tag, kind)
@@ -93,7 +93,7 @@ def test_a_login_in_a_secret_is_renewed_without_a_restart(
         assert [event["message"] for event in ask(service, ref)][-1] == "Done! Image built\n"
 
 
-def test_another_login_than_the_secrets_stays(
+def test_a_configured_login_overrides_that_of_the_secret(
     binderhub: Installed,
     registry: Registry,  # noqa: F811
     tmp_path: Path,

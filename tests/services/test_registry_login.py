@@ -503,7 +503,7 @@ def test_an_address_is_one_that_every_client_reads_alike(url: str, place: tuple[
         ("https://r.example", "https://auth.docker.io/token", [], False),
     ],
 )
-def test_who_may_have_the_login(registry: str, realm: str, hosts: list[str], may: bool) -> None:
+def test_realms_that_may_receive_the_login(registry: str, realm: str, hosts: list[str], may: bool) -> None:
     asking, asked = address(registry), address(realm)
     assert asking
     assert asked

@@ -16,7 +16,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_what_only_takes_is_what_is_measured() -> None:
+def test_the_choices_of_only_are_the_rows() -> None:
     assert benchmark.CHOICES == CHOICES
     assert benchmark.EXTRA == EXTRA
 

@@ -73,7 +73,7 @@ def test_a_bound_that_is_missed_is_marked(
     assert "1 bound is missed." in shown.err
 
 
-def test_what_was_not_measured_has_no_table() -> None:
+def test_rows_that_were_not_measured_have_no_table() -> None:
     only = result(faults={}, memory=None)
     assert [len(table.lines) for table in tables(only)] == [3]
 
@@ -85,7 +85,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"memory": null, "more": 1}'])
-def test_another_file_is_told(content: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_result_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(UserError, match="holds no result"):
         results.load(tmp_path / "r.json")

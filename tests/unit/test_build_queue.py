@@ -120,7 +120,7 @@ def test_a_build_whose_pod_runs_already_is_placed_beyond_the_limit() -> None:
     assert builds.next() == "b1"
 
 
-def test_nothing_is_kept_of_those_who_are_done() -> None:
+def test_finished_requesters_are_forgotten() -> None:
     builds = queue(2, *(f"{letter}{number}" for letter in "abc" for number in range(5)))
     builds.remove("c4", "c")
     builds.release("c4")
@@ -130,7 +130,7 @@ def test_nothing_is_kept_of_those_who_are_done() -> None:
     assert not (builds._running)
 
 
-def test_what_goes_before_a_build_is_told() -> None:
+def test_a_waiting_build_knows_its_place() -> None:
     builds = queue(1, "a1", "a2", "b1", "c1", "c2")
     builds.next()
     # a has a running build, so only b's and c's first builds have a known turn.

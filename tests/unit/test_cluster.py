@@ -53,7 +53,7 @@ def test_a_pod_that_is_gone_before_its_making_is_answered_is_gone() -> None:
     asyncio.run(make())
 
 
-def test_what_is_said_of_a_pod_that_is_gone_is_not_kept() -> None:
+def test_events_of_deleted_pods_are_not_kept() -> None:
     """The kubelet says that it kills a pod's containers after the pod is deleted."""
 
     async def see() -> None:

@@ -86,11 +86,11 @@ def start(tmp_path: Path, locks: Path) -> Iterator[Callable[..., Running]]:
         one.ends(signal.SIGKILL)
 
 
-def test_nobody_uses_the_cluster_at_first(start: Callable[..., Running]) -> None:
+def test_a_new_cluster_has_no_users(start: Callable[..., Running]) -> None:
     assert start("one").does(REMOVE) == "done"
 
 
-def test_who_uses_the_cluster_is_named_and_what_to_do_is_said(start: Callable[..., Running]) -> None:
+def test_the_refusal_names_the_users_and_the_next_step(start: Callable[..., Running]) -> None:
     one, two = start("one", "--ref", "main"), start("two")
     assert one.does(USE) == "done"
     said = two.does(REMOVE)
@@ -129,7 +129,7 @@ def test_a_command_that_ended_in_whatever_way_uses_nothing_and_leaves_nothing(
     assert list(locks.glob("use-*")) == []
 
 
-def test_what_a_command_starts_does_not_keep_the_cluster_for_it(start: Callable[..., Running]) -> None:
+def test_children_of_a_command_do_not_hold_the_cluster(start: Callable[..., Running]) -> None:
     """As the processes of the cluster, which outlive the command that raised it."""
     one, two = start("one"), start("two")
     one.does(USE)
@@ -159,7 +159,7 @@ def test_a_command_may_remove_what_the_command_that_started_it_uses(start: Calla
     assert start("one").does(REMOVE) == "done"
 
 
-def test_only_one_at_a_time_raises_or_removes_and_the_other_is_told_who(start: Callable[..., Running]) -> None:
+def test_a_second_up_or_down_is_refused_and_names_the_first(start: Callable[..., Running]) -> None:
     one, two = start("one"), start("two")
     assert one.does("held = cluster_users.alone(); held.__enter__()") == "done"
     said = two.does(FORCE)

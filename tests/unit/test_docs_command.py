@@ -134,7 +134,7 @@ def test_a_page_that_wants_a_cluster_says_how_to_get_one(book: Path) -> None:
         ([], "required"),
     ],
 )
-def test_what_is_asked_wrongly_gets_a_sentence(book: Path, words: list[str], sentence: str) -> None:
+def test_wrong_arguments_get_a_sentence(book: Path, words: list[str], sentence: str) -> None:
     done = docs(book, *words)
     assert done.returncode in (1, 2)
     assert sentence in done.stderr
@@ -194,7 +194,7 @@ def test_a_run_is_recorded_only_when_asked(book: Path) -> None:
     assert "changed since  book/good.md" in docs(book, "status").stdout
 
 
-def test_what_no_commit_has_is_not_recorded(book: Path) -> None:
+def test_uncommitted_changes_are_not_recorded(book: Path) -> None:
     (book / "good.md").write_text(GOOD)
     committed(book)
     (book / "good.md").write_text(GOOD + "More words.\n")

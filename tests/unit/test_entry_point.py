@@ -83,7 +83,7 @@ NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 @pytest.mark.parametrize("name", ["up", "down", "demo", "test"])
-def test_who_is_not_root_is_told(name: str, readable_scripts: Path, tmp_path: Path) -> None:
+def test_commands_that_need_root_refuse_other_users(name: str, readable_scripts: Path, tmp_path: Path) -> None:
     done = run(*NOBODY, "/usr/bin/python3", "-B", readable_scripts / name, XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "needs root" in done.stderr

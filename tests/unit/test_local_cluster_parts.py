@@ -97,7 +97,7 @@ def test_a_group_v2_gives_its_controllers_to_its_children(tmp_path: Path, monkey
         assert (tmp_path / cgroups.GROUP / host.name / cgroups.DAEMONS).is_dir()
 
 
-def test_what_linters_leave_in_a_folder_changes_no_key(tmp_path: Path) -> None:
+def test_files_of_linters_do_not_change_the_key(tmp_path: Path) -> None:
     for name in ("a.py", "package/b.py", ".ruff_cache/c", "package/__pycache__/d.pyc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -111,7 +111,7 @@ def test_words_of_steps_repositories_and_base_images_are_no_evidence(messages: l
     assert told.failure(BUILD, 1, PARTICULARS).code in of_base_image
 
 
-def test_what_the_builder_prints_is_no_error_of_the_push() -> None:
+def test_output_of_the_builder_is_no_error_of_the_push() -> None:
     told = analysis("ERROR: denied: requested access to the resource is denied\n", "#9 pushing layers\n")
     told.reports[PUSH] = {"error": "received unexpected HTTP status: 502 Bad Gateway"}
     assert told.failure(PUSH, 1, PARTICULARS).code == "BHS607"
@@ -194,7 +194,7 @@ def test_lines_that_cannot_be_read_as_json_are_text(line: str) -> None:
 
 
 @pytest.mark.parametrize("phase", ["ready", "READY", "Failed", "built", "launching", "", None, True, ["ready"], {}])
-def test_only_the_executor_says_how_a_build_ends(phase: Any) -> None:
+def test_phases_in_a_log_cannot_end_a_build(phase: Any) -> None:
     forged = json.dumps({"phase": phase, "url": "https://evil.example", "token": "t", "message": "x"})
     assert log_event(forged, "building") == {"phase": "building", "message": "x"}
 

@@ -210,7 +210,7 @@ def test_a_node_counts_the_resources_of_a_build_once() -> None:
         {"pod_fields": {"nodeSelector": {"a": "b"}}},
     ],
 )
-def test_another_build_has_another_name(change: dict[str, Any]) -> None:
+def test_different_builds_have_different_names(change: dict[str, Any]) -> None:
     assert build_name(wanted(**change), ENGINE) != build_name(WANTED, ENGINE)
     assert len(build_name(WANTED, ENGINE)) <= 61
 

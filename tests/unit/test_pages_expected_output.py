@@ -42,7 +42,7 @@ def test_forms_as_kubernetes_prints_them(shown: str, came: str) -> None:
     assert mismatch(shown, came, list(FORMS)) is None
 
 
-def test_what_is_no_form_stays_exact_beside_forms() -> None:
+def test_text_outside_of_forms_must_match_exactly() -> None:
     assert mismatch("web-x2x8p 1/1 5s", "web-vk2lw 0/1 5s", ["suffix", "age"]) is not None
     assert mismatch("short words stay", "other words stay", list(FORMS)) is not None
     assert mismatch("a.b", "axb", list(FORMS)) is not None

@@ -46,5 +46,5 @@ def test_environment_that_sounds_secret_is_masked_and_other_kept() -> None:
     assert [entry["value"] for entry in container["env"]] == [MASK, "http://hub"]
 
 
-def test_what_cannot_be_read_is_masked_whole() -> None:
+def test_text_that_is_not_yaml_is_masked_completely() -> None:
     assert "hunter2" not in masked("password: [hunter2")

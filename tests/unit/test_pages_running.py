@@ -177,11 +177,11 @@ def test_a_failing_command_in_the_middle_is_told_with_what_it_printed(run_page: 
 
 
 @pytest.mark.parametrize("command", ["false | cat", 'echo "$undefined"', "no-such-command"])
-def test_what_a_lax_shell_would_pass_over_fails(run_page: RunPage, command: str) -> None:
+def test_failures_that_a_lax_shell_ignores_fail_the_page(run_page: RunPage, command: str) -> None:
     fails(run_page(f"{{.run}}\n```bash\n{command}\n```\n"), 5, "failed with exit status")
 
 
-def test_other_output_fails_at_the_line_that_differs(run_page: RunPage) -> None:
+def test_a_mismatch_names_the_line_that_differs(run_page: RunPage) -> None:
     failure = run_page(
         """
         {.run}
@@ -272,7 +272,7 @@ def test_a_placeholder_without_a_value_is_told_where_it_stands(run_page: RunPage
 
 
 @pytest.mark.parametrize("kind", ["values", "manifest"])
-def test_what_must_be_validated_is_not_passed_over_without_a_cluster(run_page: RunPage, kind: str) -> None:
+def test_validation_without_a_cluster_is_not_skipped(run_page: RunPage, kind: str) -> None:
     fails(run_page(f"{{.{kind}}}\n```yaml\na: 1\n```\n"), 5, "is validated with helm or kubectl")
 
 

@@ -389,7 +389,7 @@ def test_an_exit_code_of_repo2docker_is_never_taken_for_one_of_the_program(fetch
     )
 
 
-def test_what_cannot_be_fetched_is_not_built(pod: Pod) -> None:
+def test_a_failed_fetch_is_not_built(pod: Pod) -> None:
     push, build = pod.push(), pod.build("--ref=1")
     assert ended(pod.fetch("--broken"))[0] == 3
     assert ended(build) == (1, [], [])

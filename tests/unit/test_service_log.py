@@ -59,7 +59,7 @@ def test_a_login_is_masked(text: str, masked: str) -> None:
         "",
     ],
 )
-def test_what_is_no_login_stays(text: str) -> None:
+def test_text_without_a_login_is_not_masked(text: str) -> None:
     assert service_log.mask(text) == text
 
 
