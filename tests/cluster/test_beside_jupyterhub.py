@@ -73,16 +73,16 @@ def release(cluster: Target, people: People) -> Iterator[Release]:
 
 
 def end(release: Release, token: str) -> tuple[str, str]:
-    """How a request with this token ends: phase and message."""
+    """How a request with this token ends: its code, or the phase, and what BinderHub says."""
     release.token = token
     last = release.answer("one-file", url=f"{release.url}/services/binder").end
-    return last["phase"], last["message"]
+    return last.get("code", last["phase"]), last.get("what", last["message"]).partition(": ")[2]
 
 
 def test_only_users_with_the_scope_may_build(release: Release, people: People) -> None:
-    assert end(release, people.eve) == ("failed", "user eve is not allowed.\n")
-    assert end(release, "unknown") == ("failed", "Forbidden\n")
-    assert end(release, "") == ("failed", "Forbidden\n")
+    assert end(release, people.eve) == ("BHS901", "user eve is not allowed.")
+    assert end(release, "unknown") == ("BHS901", "Forbidden")
+    assert end(release, "") == ("BHS901", "Forbidden")
     assert end(release, people.ada)[0] == "ready"
     release.nothing_left()
 

@@ -130,10 +130,10 @@ class Daemon:
         self.lines = self.then.pop(0) if self.then else self.lines
         lines = [(line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\r\n" for line in self.lines]
         body = b"".join(f"{len(line):x}\r\n".encode() + line + b"\r\n" for line in lines)
-        caller.sendall(f"HTTP/1.1 {self.status} X\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + body)
-        if not self.cut:
-            caller.sendall(b"0\r\n\r\n")
-        caller.close()
+        with caller, contextlib.suppress(OSError):  # a client that does not understand a line ends the connection
+            caller.sendall(f"HTTP/1.1 {self.status} X\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + body)
+            if not self.cut:
+                caller.sendall(b"0\r\n\r\n")
 
 
 @dataclass
