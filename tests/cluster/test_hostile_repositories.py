@@ -25,7 +25,7 @@ pytestmark = pytest.mark.local
 PRINTS = "FROM docker.io/library/debian:trixie-slim\nCOPY forged /\nRUN cat /forged{end}\n"
 READS = """FROM docker.io/library/debian:trixie-slim
 RUN env | tee /environment
-RUN cat /run/logins/* /run/git-credential/* /run/handover/* /root/.docker/* /run/secrets/* /proc/*/environ \\
+RUN cat /run/logins/* /run/git-credential/* /run/handover/* ~/.docker/* /run/secrets/* /proc/*/environ \\
     2>/dev/null | tee /seen || true
 """
 LONG = f"{FORGED}\n{'[' * 100_000}\n{'x' * 1_000_000}\n"

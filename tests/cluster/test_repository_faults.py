@@ -62,8 +62,10 @@ def test_refs_are_exact_and_a_pull_request_is_one(release: Release, tmp_path: Pa
             commits[name] = head.stdout.strip()
             subprocess.run(["git", "-C", work, "reset", "--quiet", "--hard", first], check=True)
         for ref, commit in (("main", first), ("refs/pull/7/head", commits["pull/7/head"])):
-            end = release.answer(f"http://{git.host}/refs.git", ref).end
+            answer = release.answer(f"http://{git.host}/refs.git", ref)
+            end = answer.end
             assert end["phase"] == "ready", end
+            assert "fatal: " not in answer.text("fetching")
             assert end["imageName"].endswith(f":{commit}")
 
 

@@ -123,3 +123,19 @@ def test_a_build_that_fails_keeps_its_own_words(service: Service) -> None:
     with service.build(f"{SOME}/{ref}") as stream:
         events = [stream.event(), stream.event()]
     assert events[-1] == {"phase": "failed", "message": "as it was", "code": "OWN"}
+
+
+OTHER_ERRORS = """
+from binderhub.builder import BuildHandler
+def send_error(self, status_code, **_options):
+    self.write(f"HTTP {status_code}")
+    self.finish()
+BuildHandler.send_error = send_error
+"""
+
+
+def test_an_error_in_another_form_is_sent_as_it_is(binderhub: Installed, tmp_path: Path) -> None:
+    """A later BinderHub may write its errors differently."""
+    with running(binderhub, tmp_path, OTHER_ERRORS + CONFIG) as service:
+        assert service.get(f"/build/git/{SOME}/{new_ref()}", headers={"Accept": "text/html"}).text == "HTTP 400"
+        assert "so it has no code" in service.log.read_text()

@@ -64,6 +64,12 @@ def container_ended(pod: Json, container: str) -> bool:
     return "terminated" in state or (not state and has_ended(pod))
 
 
+def all_containers_ended(pod: Json) -> bool:
+    """Whether all containers that builds have in this pod have ended, whatever else the pod runs."""
+    names = container_names(pod)
+    return bool(names) and all("terminated" in container_state(pod, name) for name in names)
+
+
 def _container_status(pod: Json, name: str) -> Json:
     status = pod.get("status") or {}
     for kind in ("initContainerStatuses", "containerStatuses"):

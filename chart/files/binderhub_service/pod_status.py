@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from binderhub_service import Json
 from binderhub_service.failures import Failure
 from binderhub_service.pod_fields import (
+    all_containers_ended,
     build_image,
     container_names,
     container_started,
@@ -130,10 +131,9 @@ def pod_state(snapshot: PodSnapshot, timers: Timers) -> State:
         return Failed(_evicted_or_deleted(pod, status))
     # The pod need not have ended: the other containers wait for a failed one in vain, and a policy of the cluster may
     # have added a container that never ends.
-    ended = [container_state(pod, name).get("terminated") for name in container_names(pod)]
-    if any(one and one.get("exitCode") for one in ended):
+    if any(container_state(pod, name).get("terminated", {}).get("exitCode") for name in container_names(pod)):
         return _ended(pod, status)
-    if ended and all(ended):
+    if all_containers_ended(pod):
         return Ended(BUILD, 0)
     if not has_condition(status, "PodScheduled", "True"):
         return _unscheduled(snapshot, timers)
@@ -167,8 +167,7 @@ def _ended(pod: Json, status: Json) -> State:
             if terminated.get("reason") in ("StartError", "ContainerCannotRun"):
                 return Failed(_cannot_run(pod, str(terminated.get("message") or terminated["reason"])))
             return Ended(container, int(terminated["exitCode"]))
-    ended = [container_state(pod, name).get("terminated") for name in container_names(pod)]
-    if ended and all(ended):  # a container that somebody else added has failed
+    if all_containers_ended(pod):  # a container that somebody else added has failed
         return Ended(BUILD, 0)
     detail = " ".join(part for part in (reason, message) if part) or "its containers report nothing"
     return Failed(Failure("BHS705", {"detail": detail}))

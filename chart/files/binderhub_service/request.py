@@ -6,6 +6,7 @@ Delete it once BinderHub passes the request to the executor.
 """
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from tornado.web import RequestHandler
 
 from binderhub_service.build_queue import requester_key
 from binderhub_service.failures import Failure
+
+log = logging.getLogger("tornado.application")
 
 _STATUS_CODES = {400: "BHS903", 401: "BHS901", 403: "BHS901", 404: "BHS903", 429: "BHS902"}
 # BinderHub's sentences, in binderhub/builder.py and repoproviders.py. The first that matches counts.
@@ -89,8 +92,12 @@ def add_codes() -> None:
         write = self.write
 
         def write_with_code(text: str) -> None:
-            event = json.loads(text.removeprefix("data: "))
-            write(f"data: {json.dumps({**event, **refusal(str(event['message']), status_code)})}\n\n")
+            try:
+                event = json.loads(text.removeprefix("data: "))
+                text = f"data: {json.dumps({**event, **refusal(str(event['message']), status_code)})}\n\n"
+            except (ValueError, TypeError, KeyError):
+                log.warning("BinderHub sends an error in another form than the chart knows, so it has no code")
+            write(text)
 
         self.write = write_with_code
         send_error(self, status_code, **options)

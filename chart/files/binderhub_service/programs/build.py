@@ -126,7 +126,10 @@ def end_when_silent(word: str, path: str, limit: float, child: int) -> None:
                 say("The daemon answers again.")
             answered, said = time.monotonic(), False
         elif limit and silent >= limit:
-            os.kill(child, signal.SIGKILL)
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                return  # repo2docker has ended, and the main thread reports how
             report(word, silent=round(silent))
             os._exit(DAEMON_SILENT)
         else:

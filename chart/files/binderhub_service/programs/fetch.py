@@ -134,7 +134,9 @@ def fetch_unadvertised_commits() -> None:
         return  # another repo2docker, which finds refs in its own way
 
     def check_ref(ref: str, cwd: str) -> Any:  # noqa: ANN401 - repo2docker's answer
-        if COMMIT.fullmatch(ref) and subprocess.run(["git", "cat-file", "-e", f"{ref}^{{commit}}"], cwd=cwd).returncode:
+        is_here = ["git", "cat-file", "-e", f"{ref}^{{commit}}"]
+        # Its complaint would stand in the log like that of a fetch that failed.
+        if COMMIT.fullmatch(ref) and subprocess.run(is_here, cwd=cwd, stderr=subprocess.DEVNULL).returncode:
             subprocess.run(["git", "fetch", "--quiet", "origin", ref], cwd=cwd)
         return found(ref, cwd)
 
