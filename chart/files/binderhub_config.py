@@ -41,7 +41,7 @@ def get_chart_config(config_path: str | None = None, default: Any = None) -> Any
     """What the chart was given at a path such as "custom.banner" or "config.BinderHub"; all of it without a path.
 
     `default` where the path leads nowhere. Of the chart's values there are `custom`,
-    `config`, `extraConfig`, `buildPods` and `builders`.
+    `config`, `extraConfig`, `buildPods`, `builders`, and `outboundProxy` if there is one.
     """
     found: Any = _read()
     for key in config_path.split(".") if config_path else []:
@@ -75,6 +75,10 @@ if get_chart_config("buildPods.executor") == "upstream":
 for _key, _value in _build_pods.items():
     if _value and _key not in ("executor", "namespace", "gitCredentialHosts"):  # which are not traits of the executor
         c.KubernetesBuildExecutor[snake_case(_key)] = without_nulls(_value)
+
+if get_chart_config("outboundProxy") and get_chart_config("buildPods.executor") != "upstream":
+    c.KubernetesBuildExecutor.http_proxy = get_chart_config("outboundProxy.url")
+    c.KubernetesBuildExecutor.no_proxy = get_chart_config("outboundProxy.noProxy")
 
 _nodes = without_nulls(get_chart_config("builders.nodeSelector") or {})
 if get_chart_config("builders.architecture"):

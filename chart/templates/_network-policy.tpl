@@ -103,6 +103,9 @@
 {{ include "binderhub-service.network-policy.metadata-rule" $root | trim }}
 {{- end }}
 {{ include "binderhub-service.network-policy.dns-rule" (list $root $allow.dnsPortsPrivateIPs) | trim }}
+{{- with include "binderhub-service.outbound-proxy.egress-rule" $root | trim }}
+{{ . }}
+{{- end }}
 {{- with last . }}
 {{ . | toYaml }}
 {{- end }}

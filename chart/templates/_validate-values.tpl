@@ -22,6 +22,7 @@
     {{- include "binderhub-service.validate-values.git-credentials" . }}
     {{- include "binderhub-service.validate-values.http-route" . }}
     {{- include "binderhub-service.validate-values.admission-policy" . }}
+    {{- include "binderhub-service.validate-values.outbound-proxy" . }}
 {{- end }}
 
 {{- define "binderhub-service.validate-values.registry" -}}
@@ -391,5 +392,31 @@ registry.url: Put the registry's host into registry.server.
                 {{- printf "admissionPolicy.enabled is true, and refuses build pods whose init container %s may gain privileges. Set securityContext.allowPrivilegeEscalation to false there, in buildPods.initContainers, or admissionPolicy.enabled to false." .name | fail }}
             {{- end }}
         {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.outbound-proxy" -}}
+    {{- $proxy := .Values.outboundProxy }}
+    {{- if $proxy.url }}
+        {{- if eq .Values.buildPods.executor "upstream" }}
+            {{- fail "outboundProxy.url is set, but the build pods of buildPods.executor: upstream would not use it. Set buildPods.executor to service, or leave outboundProxy.url out." }}
+        {{- end }}
+        {{- range $place, $variables := dict
+            "extraEnv" (include "binderhub-service.extra-env" . | fromYamlArray)
+            "dockerApi.extraEnv" (include "binderhub-service.env" .Values.dockerApi.extraEnv | fromYamlArray)
+            "buildPods.extraEnv" .Values.buildPods.extraEnv
+        }}
+            {{- range $variables }}
+                {{- if has (lower .name) (list "http_proxy" "https_proxy" "no_proxy") }}
+                    {{- printf "outboundProxy.url is set, and %s sets %s. Leave %s out of %s." $place .name .name $place | fail }}
+                {{- end }}
+            {{- end }}
+        {{- end }}
+        {{- $open := or .Values.networkPolicy.egressAllowRules.privateIPs .Values.networkPolicy.buildPods.egress $proxy.peers }}
+        {{- if and .Values.networkPolicy.enabled (not $open) (not (include "binderhub-service.outbound-proxy.has-address" .)) }}
+            {{- printf "outboundProxy.url has the name %s, whose address a network policy cannot know, so that builds would not reach the proxy. Set outboundProxy.peers to where it is, such as [{ipBlock: {cidr: 10.1.2.3/32}}]." (include "binderhub-service.outbound-proxy.host" .) | fail }}
+        {{- end }}
+    {{- else if or $proxy.noProxy $proxy.peers }}
+        {{- fail "outboundProxy.noProxy or outboundProxy.peers is set, but no proxy. Set outboundProxy.url to its address, such as http://proxy.example.org:3128." }}
     {{- end }}
 {{- end }}

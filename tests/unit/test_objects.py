@@ -108,6 +108,16 @@ def test_the_kubelet_bounds_the_repository_too() -> None:
     assert source["emptyDir"] == {"sizeLimit": str(2 << 30)}
 
 
+def test_fetch_and_the_steps_have_the_proxy_and_nobody_else() -> None:
+    pod = make_pod(wanted(http_proxy="http://proxy:3128", no_proxy="a,.b"), ENGINE, "p")
+    fetch, build, push = containers(pod)
+    variables = {"http_proxy": "http://proxy:3128", "https_proxy": "http://proxy:3128", "no_proxy": "a,.b"}
+    assert {one["name"]: one["value"] for one in fetch["env"]} == variables
+    assert not {one["name"] for one in (*build["env"], *push["env"])} & set(variables)
+    settings = next(json.loads(word) for word in build["args"] if word.startswith("{"))
+    assert (settings["proxy"], settings["no_proxy"]) == ("http://proxy:3128", "a,.b")
+
+
 def test_authorities_are_for_fetching_alone() -> None:
     pod = make_pod(wanted(authorities="authorities"), ENGINE, "p")
     kubernetes_validate.validate(pod, "1.34", strict=True)

@@ -156,7 +156,13 @@ class Pod:
         return self._start(FETCH, "word-fetch", "word-fetched", str(self.source), str(limit), *options, "repo")
 
     def build(
-        self, *options: str, patience: float = 10, helper: bool = False, silence: float = 0, user: int = 0
+        self,
+        *options: str,
+        patience: float = 10,
+        helper: bool = False,
+        silence: float = 0,
+        user: int = 0,
+        proxy: str = "",
     ) -> subprocess.Popen[str]:
         settings = {
             "word": "word-build",
@@ -168,6 +174,8 @@ class Pod:
             "timeout": patience,
             "silence": silence,
             "helper": credential_helper().replace("/run/handover", str(self.handover)) if helper else "",
+            "proxy": proxy,
+            "no_proxy": "a,.b",
         }
         return self._start(BUILD, json.dumps(settings), "jupyter-repo2docker", *options, user=user)
 
@@ -665,6 +673,15 @@ def test_docker_in_the_builder_asks_the_push_for_logins(fetched: Pod) -> None:
     for path in (fetched.folder / "tmp").rglob("*"):
         assert not path.is_file() or "s3cret" not in path.read_text()
     ended(push)
+
+
+@pytest.mark.parametrize("helper", [False, True])
+def test_docker_in_the_builder_gives_the_steps_the_proxy(fetched: Pod, helper: bool) -> None:
+    ended(fetched.build(helper=helper, proxy="http://proxy:3128"))
+    config = json.loads((fetched.folder / "tmp" / "docker" / "config.json").read_text())
+    given = {"httpProxy": "http://proxy:3128", "httpsProxy": "http://proxy:3128", "noProxy": "a,.b"}
+    assert config.pop("proxies") == {"default": given}
+    assert config == ({"credsStore": "binderhub-service"} if helper else {})
 
 
 def test_a_registry_without_a_login_is_told_to_docker(fetched: Pod) -> None:

@@ -70,6 +70,8 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     init_containers: Any = List(config=True, help="Containers that run before the repository is fetched.")
     image_pull_policy = Unicode("", config=True, help="When build_image is pulled; empty is Kubernetes' default.")
     service_account_name = Unicode("", config=True, help="Service account of build pods. Its token is not mounted.")
+    http_proxy = Unicode("", config=True, help="Address of the HTTP proxy that build pods and steps use.")
+    no_proxy: Any = List(config=True, help="Hosts and address ranges that they reach without it.")
     max_waiting_per_requester = Integer(0, config=True, help="Builds of one requester that may wait; 0 is no limit.")
 
     if not hasattr(KubernetesBuildExecutor, "resources"):  # BinderHub before March 2026
@@ -255,6 +257,8 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             git_credentials=self.git_credentials,
             registry_credentials=self.registry_credentials,
             authorities=os.environ.get("BUILD_PODS_AUTHORITIES", ""),
+            http_proxy=self.http_proxy,
+            no_proxy=",".join(self.no_proxy),
             push_secret=self.push_secret or "",
             push_secret_key=self.push_secret_key,
             extra_env=environment(

@@ -59,6 +59,10 @@ class BuildSpec:
     registry_credentials: Json = field(default_factory=dict)
     authorities: str = ""
     """Name of a ConfigMap whose key `authorities.crt` has certificates that `fetch` trusts; or empty."""
+    http_proxy: str = ""
+    """Address of the proxy through which `fetch`, and the steps of a Dockerfile, reach other hosts; or empty."""
+    no_proxy: str = ""
+    """Hosts and address ranges that are reached without it, with commas between them."""
     push_secret: str = ""
     push_secret_key: str = "config.json"  # noqa: S105 - the name of a key
     extra_env: list[Json] = field(default_factory=list)
@@ -170,7 +174,7 @@ def _fetch(spec: BuildSpec, secret_word: str) -> Json:
     container: Json = {
         "name": FETCH,
         "args": [*command(FETCH), *arguments],
-        "env": [*spec.extra_env],
+        "env": [*_proxy_variables(spec), *spec.extra_env],
         "volumeMounts": [{"name": "source", "mountPath": "/src"}, *spec.extra_volume_mounts],
         "resources": _without_requests(spec.resources),
     }
@@ -198,6 +202,8 @@ def _build(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
         "timeout": spec.start_seconds,
         "silence": spec.silence_seconds,
         "helper": credential_helper() if spec.pushes else "",
+        "proxy": spec.http_proxy,
+        "no_proxy": spec.no_proxy,
     }
     # repo2docker sets this label itself for a repository that it fetches.
     options = [*spec.repo2docker, "--label", f"repo2docker.repo={spec.repo}", SOURCE]
@@ -322,6 +328,14 @@ def _git_config(repo: str) -> list[Json]:
         env[f"GIT_CONFIG_KEY_{number}"] = key
         env[f"GIT_CONFIG_VALUE_{number}"] = value
     return [{"name": key, "value": value} for key, value in env.items()]
+
+
+def _proxy_variables(spec: BuildSpec) -> list[Json]:
+    """Variables for git and Python. curl reads http_proxy only in lower case, and all others read that too."""
+    if not spec.http_proxy:
+        return []
+    variables = {"http_proxy": spec.http_proxy, "https_proxy": spec.http_proxy, "no_proxy": spec.no_proxy}
+    return [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def _affinity(base: Json, node: str, preferred: str) -> Json:

@@ -95,6 +95,9 @@
 {{ . }}
 {{- end }}
 {{- end }}
+{{- with include "binderhub-service.outbound-proxy.egress-rule" . | trim }}
+{{ . }}
+{{- end }}
 {{- if $policy.egressAllowRules.privateIPs }}
 - to:
     {{- include "binderhub-service.network-policy.private-peers" . | trim | nindent 4 }}

@@ -128,6 +128,9 @@ spec:
             resourceFieldRef:
               resource: limits.memory
         {{- end }}
+        {{- with include "binderhub-service.outbound-proxy.env" (list . list) | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with $env }}
         {{- tpl . $ | nindent 8 }}
         {{- end }}

@@ -170,18 +170,27 @@ class Lifeline:
         return False
 
 
-def write_docker_config(folder: Path, helper: str) -> None:
-    """Configure docker to ask a helper program for logins, and to keep its files below `folder`."""
-    programs = folder / "bin"
-    programs.mkdir(mode=0o700)
-    program = programs / "docker-credential-binderhub-service"
-    program.write_text(f"#!{sys.executable} -IS\n{helper}", encoding="utf-8")
-    program.chmod(0o700)
-    config = folder / "docker"
-    config.mkdir(mode=0o700)
-    (config / "config.json").write_text(json.dumps({"credsStore": "binderhub-service"}), encoding="utf-8")
-    os.environ["PATH"] = f"{programs}:{os.environ.get('PATH', os.defpath)}"
-    os.environ["DOCKER_CONFIG"] = str(config)
+def write_docker_config(folder: Path, helper: str, proxy: str, no_proxy: str) -> None:
+    """Configure docker to ask a helper program for logins, and to give the steps of Dockerfiles a proxy.
+
+    Its files are below `folder`. `helper` is the program's source, and either it or `proxy` may be empty.
+    """
+    config: dict[str, Any] = {}
+    if helper:
+        programs = folder / "bin"
+        programs.mkdir(mode=0o700)
+        program = programs / "docker-credential-binderhub-service"
+        program.write_text(f"#!{sys.executable} -IS\n{helper}", encoding="utf-8")
+        program.chmod(0o700)
+        os.environ["PATH"] = f"{programs}:{os.environ.get('PATH', os.defpath)}"
+        config["credsStore"] = "binderhub-service"
+    if proxy:
+        # https://docs.docker.com/engine/cli/proxy/: docker gives them to each step, and keeps them out of the image.
+        config["proxies"] = {"default": {"httpProxy": proxy, "httpsProxy": proxy, "noProxy": no_proxy}}
+    docker = folder / "docker"
+    docker.mkdir(mode=0o700)
+    (docker / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    os.environ["DOCKER_CONFIG"] = str(docker)
 
 
 def run_repo2docker(arguments: list[str], settings: dict[str, Any]) -> int:
@@ -240,8 +249,8 @@ def main(settings: dict[str, Any], arguments: list[str]) -> int:
         lifeline = Lifeline(settings["socket"])
     except OSError:
         return DAEMON_LOST
-    if settings["helper"]:
-        write_docker_config(Path(settings["folder"]), settings["helper"])
+    if settings["helper"] or settings["proxy"]:
+        write_docker_config(Path(settings["folder"]), settings["helper"], settings["proxy"], settings["no_proxy"])
     code = run_repo2docker(arguments, settings)
     if code:
         if lifeline.cut(LOST_SECONDS):
