@@ -70,6 +70,8 @@ if get_chart_config("buildPods.executor") != "upstream":
     if get_chart_config("buildPods.gitCredentialHosts"):
         c.ServiceGitRepoProvider.credential_hosts = get_chart_config("buildPods.gitCredentialHosts")
 _build_pods = get_chart_config("buildPods") or {}
+if not get_chart_config("buildPods.checkImage.enabled"):
+    _build_pods = {key: value for key, value in _build_pods.items() if key != "checkImage"}
 if get_chart_config("buildPods.executor") == "upstream":
     _build_pods = {key: _build_pods.get(key) for key in ("resources", "imagePullSecrets")}
 for _key, _value in _build_pods.items():

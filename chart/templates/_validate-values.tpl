@@ -23,6 +23,7 @@
     {{- include "binderhub-service.validate-values.http-route" . }}
     {{- include "binderhub-service.validate-values.admission-policy" . }}
     {{- include "binderhub-service.validate-values.outbound-proxy" . }}
+    {{- include "binderhub-service.validate-values.check-image" . }}
 {{- end }}
 
 {{- define "binderhub-service.validate-values.registry" -}}
@@ -129,7 +130,7 @@
         {{- end }}
     {{- end }}
     {{- /* What has a default may be overridden by the trait. A deadlineSeconds of 3600 is the default. */}}
-    {{- $defaulted := list "annotations" "maxWaitingPerRequester" "repositorySizeLimit" "silenceTimeoutSeconds" "startTimeoutSeconds" "tolerations" }}
+    {{- $defaulted := list "annotations" "checkImage" "maxWaitingPerRequester" "repositorySizeLimit" "silenceTimeoutSeconds" "startTimeoutSeconds" "tolerations" }}
     {{- if eq (int .Values.buildPods.deadlineSeconds) 3600 }}
         {{- $defaulted = append $defaulted "deadlineSeconds" }}
     {{- end }}
@@ -418,5 +419,11 @@ registry.url: Put the registry's host into registry.server.
         {{- end }}
     {{- else if or $proxy.noProxy $proxy.peers }}
         {{- fail "outboundProxy.noProxy or outboundProxy.peers is set, but no proxy. Set outboundProxy.url to its address, such as http://proxy.example.org:3128." }}
+    {{- end }}
+{{- end }}
+
+{{- define "binderhub-service.validate-values.check-image" -}}
+    {{- if and .Values.buildPods.checkImage.enabled (eq .Values.buildPods.executor "upstream") }}
+        {{- fail "buildPods.checkImage.enabled is true, but the build pods of buildPods.executor: upstream check no image. Set buildPods.executor to service, or buildPods.checkImage.enabled to false." }}
     {{- end }}
 {{- end }}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from binderhub_service.failures import FAILURES
-from binderhub_service.programs.build import DAEMON_SILENT, NO_PERMISSION
+from binderhub_service.programs.build import NO_PERMISSION
 from binderhub_service.programs.fetch import REFUSED_ARGUMENTS
+from binderhub_service.programs.shared import DAEMON_SILENT
 from support.api_server import RUNS, WAITS, ended
 from support.binderhub import Stream, new_ref, until
 from support.executor_setting import DIGEST, IMPATIENT, URL, Setting, report

@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 from binderhub_service.programs import BUILD, FETCH, PUSH, command, credential_helper
-from binderhub_service.programs.build import DAEMON_LOST, DAEMON_SILENT, NO_DAEMON, NO_PERMISSION
+from binderhub_service.programs.build import NO_DAEMON, NO_PERMISSION
+from binderhub_service.programs.check_image import CHECK_FAILED
 from binderhub_service.programs.fetch import AUTHORITIES, LINK_LEAVES, REFUSED_ARGUMENTS, TOO_LARGE, link_that_leaves
 from binderhub_service.programs.push import DOCKER_HUB, Logins, registry_of
+from binderhub_service.programs.shared import DAEMON_LOST, DAEMON_SILENT
 
 REPO2DOCKER = """
 import json, os, pathlib, subprocess, sys, time
@@ -163,6 +165,7 @@ class Pod:
         silence: float = 0,
         user: int = 0,
         proxy: str = "",
+        check: dict[str, Any] | None = None,
     ) -> subprocess.Popen[str]:
         settings = {
             "word": "word-build",
@@ -176,6 +179,8 @@ class Pod:
             "helper": credential_helper().replace("/run/handover", str(self.handover)) if helper else "",
             "proxy": proxy,
             "no_proxy": "a,.b",
+            "image": "r.example/i:1",
+            "check": check or {},
         }
         return self._start(BUILD, json.dumps(settings), "jupyter-repo2docker", *options, user=user)
 
@@ -723,3 +728,71 @@ def test_logins_are_listed_and_answered_to_known_questions_alone(fetched: Pod) -
     assert b"s3cret" in ask(fetched, b"get r.example:5000\n")
     (fetched.handover / "built").touch()
     assert ended(push)[0] == 0
+
+
+CHECK = {"command": ["serve", "--version"], "user": 1000, "homeDirectory": "/home/jovyan", "timeoutSeconds": 10}
+DOCKER = """#!/bin/sh
+case "$1" in
+image) cat {folder}/config ;;
+buildx) cat > {folder}/dockerfile; echo '#5 0.312 it prints this'; {then} ;;
+esac
+"""
+
+
+def docker(pod: Pod, then: str, config: dict[str, Any] | None = None) -> None:
+    """Put a docker on the PATH of the programs: `config` is the image's, and `then` is what its build does."""
+    (pod.folder / "config").write_text(json.dumps(config or {"Entrypoint": ["/entry", "a b"]}))
+    program = pod.folder / "packages" / "docker"
+    program.write_text(DOCKER.format(folder=pod.folder, then=then))
+    program.chmod(0o755)
+
+
+def test_an_image_that_can_start_a_server_is_pushed(fetched: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker(fetched, "exit 0")
+    monkeypatch.setenv("PATH", f"{fetched.folder / 'packages'}:{os.environ['PATH']}")
+    code, out, err = ended(fetched.build("--ref=1", check=CHECK))
+    assert (code, err) == (0, [reported("word-build")])
+    assert (fetched.handover / "built").exists()
+    assert json.loads(out[-1]) == {"phase": "building", "message": "#5 0.312 it prints this\n"}
+    assert (
+        (fetched.folder / "dockerfile")
+        .read_text()
+        .endswith(
+            "FROM r.example/i:1\nUSER 1000\n"
+            "RUN --mount=type=bind,from=volume,source=/volume,target=/home/jovyan,rw"
+            ' ["/entry", "a b", "serve", "--version"]\n'
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("then", "seconds", "why"),
+    [("exit 3", 10, {"exit_code": 3}), ("sleep 60", 0.3, {"seconds": 0.3})],
+    ids=["it fails", "it does not end"],
+)
+def test_an_image_that_cannot_is_not_pushed(
+    fetched: Pod, monkeypatch: pytest.MonkeyPatch, then: str, seconds: float, why: dict[str, Any]
+) -> None:
+    docker(fetched, then)
+    monkeypatch.setenv("PATH", f"{fetched.folder / 'packages'}:{os.environ['PATH']}")
+    push = fetched.push()
+    code, _, err = ended(fetched.build("--ref=1", check={**CHECK, "timeoutSeconds": seconds}))
+    assert (code, err) == (CHECK_FAILED, [reported("word-build", check=why)])
+    assert ended(push) == (1, [], [])
+
+
+def test_an_image_that_would_run_more_in_the_check_is_not_checked(
+    fetched: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker(fetched, "exit 3", {"OnBuild": ["RUN something"]})
+    monkeypatch.setenv("PATH", f"{fetched.folder / 'packages'}:{os.environ['PATH']}")
+    code, out, _ = ended(fetched.build("--ref=1", check=CHECK))
+    assert code == 0
+    assert "is not checked" in out[-1]
+
+
+def test_a_build_image_without_docker_says_so(fetched: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(fetched.folder))
+    code, _, err = ended(fetched.build("--ref=1", check=CHECK))
+    assert code == CHECK_FAILED
+    assert "docker" in json.loads(err[-1])["check"]["error"]

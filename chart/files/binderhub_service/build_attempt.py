@@ -24,7 +24,8 @@ from binderhub_service.pod_status import (
     pod_state,
 )
 from binderhub_service.programs import BUILD, FETCH, PUSH
-from binderhub_service.programs.build import DAEMON_LOST, DAEMON_SILENT, NO_DAEMON, NO_PERMISSION
+from binderhub_service.programs.build import NO_DAEMON, NO_PERMISSION
+from binderhub_service.programs.shared import DAEMON_LOST, DAEMON_SILENT
 from binderhub_service.subscribers import Subscribers
 
 TICK_SECONDS = 0.5
@@ -32,7 +33,7 @@ REMAINING_LOG_SECONDS = 20.0
 REMAINING_LOG_OF_FAILED_POD_SECONDS = 3.0
 DAEMON_STATUS_SECONDS = 4.0
 """How much later than its clients the kubelet notices, at most, that the daemon has ended."""
-_FAILED = {"exit_code", "error", "lost", "silent", "denied"}
+_FAILED = {"exit_code", "error", "lost", "silent", "denied", "check"}
 """Any of these in the report of a program says that it has failed."""
 _PHASES = {FETCH: "fetching", BUILD: "building", PUSH: "pushing"}
 

@@ -72,6 +72,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
     service_account_name = Unicode("", config=True, help="Service account of build pods. Its token is not mounted.")
     http_proxy = Unicode("", config=True, help="Address of the HTTP proxy that build pods and steps use.")
     no_proxy: Any = List(config=True, help="Hosts and address ranges that they reach without it.")
+    check_image = Dict(config=True, help="How images are checked before they are pushed; empty for no check.")
     max_waiting_per_requester = Integer(0, config=True, help="Builds of one requester that may wait; 0 is no limit.")
 
     if not hasattr(KubernetesBuildExecutor, "resources"):  # BinderHub before March 2026
@@ -259,6 +260,7 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             authorities=os.environ.get("BUILD_PODS_AUTHORITIES", ""),
             http_proxy=self.http_proxy,
             no_proxy=",".join(self.no_proxy),
+            check_image=self.check_image,
             push_secret=self.push_secret or "",
             push_secret_key=self.push_secret_key,
             extra_env=environment(

@@ -111,6 +111,12 @@ FAILURES = {
         "Try again in a minute. If it fails again, check that the docker-api pods can reach that registry.",
         retryable=True,
     ),
+    "BHS114": FailureKind(
+        "The image cannot start a server",
+        "The image was built, but it cannot start a server, so it was not pushed: {detail}",
+        "Install what is missing, such as jupyterhub and jupyterlab, outside the home directory, which a user's volume"
+        " hides. A command that replaces the entry point must start its arguments.",
+    ),
     # The build image
     "BHS201": FailureKind(
         "The build image's name is invalid",
@@ -138,6 +144,12 @@ FAILURES = {
         "repo2docker in the build image does not accept its arguments: {detail}",
         "Remove the argument from config.KubernetesBuildExecutor (repo2docker_extra_args, memory_limit), or set"
         " build_image to an image whose repo2docker accepts it.",
+    ),
+    "BHS206": FailureKind(
+        "The build image cannot check images",
+        "The image was built, but the build image {image} cannot check it: {detail}",
+        "Set config.KubernetesBuildExecutor.build_image to an image with docker buildx, or turn"
+        " buildPods.checkImage.enabled off.",
     ),
     # Starting
     "BHS301": FailureKind(

@@ -16,6 +16,8 @@ SEARCHED = 4096
 _TAIL = 512
 _CUT = " [...] "
 LAST_LINES = 20
+_CHECK_LINES = 5
+"""Lines that the check of an image has printed last, and that its failure quotes: the last ones say why."""
 
 _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
 _TAG = re.compile(r"<[^<>]*>")
@@ -169,6 +171,8 @@ class LogAnalysis:
             return self._of_push(str(report.get("error") or ""), particulars)
         if self.disk_error:
             return Failure("BHS504", {**particulars, "detail": self.disk_error})
+        if check := report.get("check"):
+            return self._of_check(check, particulars)
         step = f" at step {self.step}" if self.step else ""
         if self.exit_code == 137:
             return Failure("BHS102", {**particulars, "step": step, "detail": "the step was killed (exit code 137)"})
@@ -190,6 +194,16 @@ class LogAnalysis:
             return Failure("BHS205", {**particulars, "detail": report["refused"]})
         code, detail = fetch_failure(self.fetched)
         return Failure(code, {**particulars, "detail": detail or self._last_error() or "its log does not say why"})
+
+    def _of_check(self, check: dict[str, Any], particulars: dict[str, Any]) -> Failure:
+        if error := check.get("error"):
+            return Failure("BHS206", {**particulars, "detail": error})
+        if seconds := check.get("seconds"):
+            detail = f"the check did not end within {seconds} s."
+        else:
+            detail = f"the check ended with exit code {self.exit_code or check['exit_code']}."
+        said = [self.output.step_output.sub("", line, count=1) for line in self._of_step]
+        return Failure("BHS114", {**particulars, "detail": "\n".join([detail, *said[-_CHECK_LINES:]])})
 
     def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:
         # In one line: docker passes on a proxy's page, which may have several.

@@ -63,6 +63,8 @@ class BuildSpec:
     """Address of the proxy through which `fetch`, and the steps of a Dockerfile, reach other hosts; or empty."""
     no_proxy: str = ""
     """Hosts and address ranges that are reached without it, with commas between them."""
+    check_image: Json = field(default_factory=dict)
+    """`command`, `user`, `homeDirectory` and `timeoutSeconds` of the check before the push; empty for no check."""
     push_secret: str = ""
     push_secret_key: str = "config.json"  # noqa: S105 - the name of a key
     extra_env: list[Json] = field(default_factory=list)
@@ -204,6 +206,8 @@ def _build(spec: BuildSpec, engine: DockerEngine, secret_word: str) -> Json:
         "helper": credential_helper() if spec.pushes else "",
         "proxy": spec.http_proxy,
         "no_proxy": spec.no_proxy,
+        "image": spec.image_name,
+        "check": spec.check_image,
     }
     # repo2docker sets this label itself for a repository that it fetches.
     options = [*spec.repo2docker, "--label", f"repo2docker.repo={spec.repo}", SOURCE]

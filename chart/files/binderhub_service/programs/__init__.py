@@ -20,6 +20,16 @@ CONTAINERS = (FETCH, BUILD, PUSH)
 FETCHED = "fetched"
 """`fetch` tells `builder` with a word of its own that it is done: some content providers let hosts name the files."""
 _FILES = {FETCH: "fetch.py", BUILD: "build.py", PUSH: "push.py"}
+_MODULES = {FETCH: ("shared",), BUILD: ("shared", "check_image"), PUSH: ("shared",)}
+"""Modules of this package that a program imports, each after those that it imports itself."""
+_LOADER = """import sys, types
+for _name in ("binderhub_service", "binderhub_service.programs"):
+    sys.modules[_name] = types.ModuleType(_name)
+for _name, _text in {modules!r}:
+    _module = sys.modules[_name] = types.ModuleType(_name)
+    exec(compile(_text, _name, "exec"), _module.__dict__)
+"""
+"""Makes these modules known to Python, which finds no files of this package in the container."""
 
 
 @cache
@@ -31,9 +41,11 @@ def command(container: str) -> list[str]:
     """Command of a container, without arguments.
 
     With -I, Python imports only from its own installation: not from the working directory, which becomes the
-    repository, and not from where environment variables point.
+    repository, and not from where environment variables point. The modules that the program shares with others come
+    with it.
     """
-    return ["python3", "-I", "-c", _text(_FILES[container])]
+    modules = [(f"{__name__}.{name}", _text(f"{name}.py")) for name in _MODULES[container]]
+    return ["python3", "-I", "-c", _LOADER.format(modules=modules) + _text(_FILES[container])]
 
 
 def credential_helper() -> str:

@@ -7,7 +7,6 @@ reads the repository, and the parent, which never does, reports how that ended. 
 Its arguments are a JSON object (see objects.py), and the command of repo2docker with its options.
 """
 
-import fcntl
 import gc
 import json
 import os
@@ -21,27 +20,26 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from binderhub_service.programs.check_image import CHECK_FAILED, check_image
+from binderhub_service.programs.shared import (
+    DAEMON_LOST,
+    TICK_SECONDS,
+    answers,
+    end_when_silent,
+    ended,
+    hold_images,
+    hold_lock,
+    report,
+)
+
 NO_DAEMON = 75
 """Exit code if no daemon answered in time; EX_TEMPFAIL of sysexits.h."""
-DAEMON_LOST = 69
-"""Exit code if the daemon ended while repo2docker ran; EX_UNAVAILABLE of sysexits.h."""
-DAEMON_SILENT = 70
-"""Exit code if the daemon stopped answering; EX_SOFTWARE of sysexits.h."""
 NO_PERMISSION = 77
 """Exit code if the daemon's socket may not be opened; EX_NOPERM of sysexits.h."""
 PERMISSION_SECONDS = 2.0
 """How long opening the socket may be refused: the daemon sets its owner a moment after it has created it."""
-PING_SECONDS = 5.0
-"""How often the daemon is asked for a sign of life, and how long its answer may take."""
 LOST_SECONDS = 0.5
 """How long after repo2docker's failure the end of the daemon may become visible."""
-TICK_SECONDS = 0.02
-
-
-def report(word: str, **particulars: object) -> None:
-    """Print the report, the last line of the log. BinderHub trusts it because of its word."""
-    sys.stdout.flush()
-    print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
 def wait_for_repository(beside: Path, word: str) -> bool:
@@ -59,33 +57,6 @@ def is_fetched(beside: Path, word: str) -> bool:
         return (beside / "fetched").read_text(encoding="utf-8") == word
     except (OSError, ValueError):
         return False
-
-
-def ended(lock: Path) -> bool:
-    """Whether the process that locks this file has begun and ended."""
-    try:
-        with lock.open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
-    except (FileNotFoundError, BlockingIOError):
-        return False
-
-
-def answers(path: str) -> bool:
-    """Whether a Docker daemon answers. That its socket exists proves nothing.
-
-    Raises PermissionError if the socket may not be opened.
-    """
-    with socket.socket(socket.AF_UNIX) as daemon:
-        daemon.settimeout(PING_SECONDS)
-        try:
-            daemon.connect(path)
-            daemon.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            return b" 200 " in daemon.recv(64)
-        except PermissionError:
-            raise
-        except OSError:
-            return False
 
 
 def wait_for_daemon(path: str, seconds: float) -> bool:
@@ -108,43 +79,25 @@ def wait_for_daemon(path: str, seconds: float) -> bool:
         time.sleep(0.1)
 
 
-def end_when_silent(word: str, path: str, limit: float, child: int) -> None:
-    """Say when the daemon does not answer, and end this process and repo2docker if it does not for `limit` seconds.
+class Child:
+    """The child process that uses the daemon, if there is one now."""
 
-    With a limit of 0 it may be silent for ever.
-    """
-    answered, said = time.monotonic(), False
-    while True:
-        time.sleep(PING_SECONDS)
+    def __init__(self) -> None:
+        """There is none yet."""
+        self.process = 0
+
+    def uses(self, process: int) -> None:
+        """From now on it is this process; 0 is none."""
+        self.process = process
+
+    def end(self) -> bool:
+        """Kill it. False if there is none, or if it has ended."""
         try:
-            alive = answers(path)
-        except PermissionError:
-            alive = False
-        silent = time.monotonic() - answered
-        if alive:
-            if said:
-                say("The daemon answers again.")
-            answered, said = time.monotonic(), False
-        elif limit and silent >= limit:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                return  # repo2docker has ended, and the main thread reports how
-            report(word, silent=round(silent))
-            os._exit(DAEMON_SILENT)
-        else:
-            say(f"Waiting for the daemon, which has not answered for {silent:.0f} s.")
-            said = True
-
-
-def say(message: str) -> None:
-    """Print what the build waits for, in repo2docker's form."""
-    print(json.dumps({"phase": "waiting", "message": f"{message}\n"}), flush=True)
-
-
-def hold(directory: Path) -> None:
-    """Lock the socket's directory, shared, until this process ends: the cleaner removes no image meanwhile."""
-    fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_SH)
+            if self.process:
+                os.kill(self.process, signal.SIGKILL)
+            return bool(self.process)
+        except ProcessLookupError:
+            return False
 
 
 class Lifeline:
@@ -193,7 +146,7 @@ def write_docker_config(folder: Path, helper: str, proxy: str, no_proxy: str) ->
     os.environ["DOCKER_CONFIG"] = str(docker)
 
 
-def run_repo2docker(arguments: list[str], settings: dict[str, Any]) -> int:
+def run_repo2docker(arguments: list[str], settings: dict[str, Any], child: Child) -> int:
     """Run repo2docker in a child process, forked after it was loaded, and return its exit code."""
     gc.disable()
     from repo2docker import __main__ as repo2docker
@@ -202,11 +155,14 @@ def run_repo2docker(arguments: list[str], settings: dict[str, Any]) -> int:
     gc.enable()
     # Build although the daemon has an image of that name, as with --push: its base image may be newer.
     Repo2Docker.find_image = lambda _: False
-    child = os.fork()
-    if child:
-        watched = (settings["word"], settings["socket"], settings["silence"], child)
+    process = os.fork()
+    if process:
+        child.uses(process)
+        watched = (settings["word"], settings["socket"], settings["silence"], child.end)
         threading.Thread(target=end_when_silent, args=watched, daemon=True).start()
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        status = os.waitpid(process, 0)[1]
+        child.uses(0)
+        return os.waitstatus_to_exitcode(status)
     code = 1
     try:
         sys.argv = arguments
@@ -230,8 +186,7 @@ def run_repo2docker(arguments: list[str], settings: dict[str, Any]) -> int:
 def main(settings: dict[str, Any], arguments: list[str]) -> int:
     """Build. The exit code is repo2docker's, or one of those above."""
     source, handover = Path(settings["source"]), Path(settings["handover"])
-    fcntl.flock(os.open(handover / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
-    (handover / "begins").rename(handover / "building")
+    hold_lock(handover / "building")
     gc.disable()
     import repo2docker.__main__  # noqa: F401 - loaded while the repository comes
 
@@ -244,19 +199,27 @@ def main(settings: dict[str, Any], arguments: list[str]) -> int:
     except PermissionError as denied:
         report(settings["word"], denied=str(denied))
         return NO_PERMISSION
-    hold(Path(settings["socket"]).parent)
+    hold_images(settings["socket"])
     try:
         lifeline = Lifeline(settings["socket"])
     except OSError:
         return DAEMON_LOST
     if settings["helper"] or settings["proxy"]:
         write_docker_config(Path(settings["folder"]), settings["helper"], settings["proxy"], settings["no_proxy"])
-    code = run_repo2docker(arguments, settings)
+    child = Child()
+    code = run_repo2docker(arguments, settings, child)
     if code:
         if lifeline.cut(LOST_SECONDS):
             return DAEMON_LOST
         report(settings["word"], exit_code=code)
         return code if code > 0 else 128 - code
+    if settings["check"]:
+        why = check_image(settings["image"], settings["check"], child.uses)
+        if why:
+            if lifeline.cut(LOST_SECONDS):
+                return DAEMON_LOST
+            report(settings["word"], check=why)
+            return CHECK_FAILED
     (handover / "built").touch()
     report(settings["word"])
     os._exit(0)

@@ -1,7 +1,8 @@
 """The program of the container `fetch`: fetches the repository with repo2docker's own content providers.
 
 Its source is an argument of `python3 -I -c`: isolated, so that Python imports nothing from the working directory, from
-the repository, or from where PYTHON* variables point. It cannot import other modules of the chart.
+the repository, or from where PYTHON* variables point. Of the chart's modules it can import only those that
+come with it: see `command` in __init__.py.
 
 Its arguments are the word of this container, the word for `builder`, the folder to fetch into, the limit of its size in
 bytes (0 for none), and the arguments of repo2docker. Two files beside that folder show its progress: `fetching` is
@@ -9,10 +10,8 @@ locked while this program runs, however it ends, and `fetched` exists once the r
 """
 
 import contextlib
-import fcntl
 import gc
 import io
-import json
 import os
 import re
 import ssl
@@ -22,6 +21,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from binderhub_service.programs.shared import hold_lock, report
 
 AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
 """Names a file with certificates of authorities that are trusted in addition to those of the image."""
@@ -38,12 +39,6 @@ CONFIGURATION = (".", "binder", ".binder")
 """Folders in which repo2docker looks for configuration: buildpacks/base.py, `binder_dir` and `binder_path`."""
 CERTIFICATE_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """Variables by which git, requests and Python each find their one file with trusted authorities."""
-
-
-def report(word: str, **particulars: object) -> None:
-    """Print the report, the last line of the log. BinderHub trusts it because of its word."""
-    sys.stdout.flush()
-    print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
 
 
 def trust_authorities(beside: Path) -> None:
@@ -165,8 +160,7 @@ def main(word: str, fetched: str, folder: str, limit: str, *arguments: str) -> N
     """Fetch. Exits with 0 if the repository is fetched and checked."""
     path = Path(folder)
     beside = path.parent
-    fcntl.flock(os.open(beside / "begins", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)  # until the process ends
-    (beside / "begins").rename(beside / "fetching")
+    hold_lock(beside / "fetching")
     trust_authorities(beside)
     app = configured(word, list(arguments))
     fetch_unadvertised_commits()

@@ -8,7 +8,6 @@ Its argument is a JSON object: see objects.py.
 """
 
 import base64
-import fcntl
 import json
 import os
 import re
@@ -18,18 +17,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-DAEMON_LOST = 69
-"""Exit code if the daemon did not complete its answer; EX_UNAVAILABLE of sysexits.h."""
-DAEMON_SILENT = 70
-"""Exit code if the daemon stopped answering; EX_SOFTWARE of sysexits.h."""
-PING_SECONDS = 5.0
-"""How often the daemon is asked for a sign of life, and how long its answer may take."""
-TICK_SECONDS = 0.02
+from binderhub_service.programs.shared import (
+    DAEMON_LOST,
+    TICK_SECONDS,
+    DaemonConnection,
+    end_when_silent,
+    ended,
+    hold_images,
+    report,
+    say,
+)
+
 PROGRESS_SECONDS = 5.0
 DOCKER_HUB = "https://index.docker.io/v1/"
 TOKEN_USER = "<token>"  # noqa: S105 - docker's user name for identity tokens
@@ -38,17 +41,6 @@ _EXPIRED = re.compile(r"\bunauthorized\b|\b401\b|\bexpired\b", re.IGNORECASE)
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})\b")
 
 Json = dict[str, Any]
-
-
-def report(word: str, **particulars: object) -> None:
-    """Print the report, the last line of the log. BinderHub trusts it because of its word."""
-    sys.stdout.flush()
-    print(json.dumps({"binderhub-service": word, **particulars}), file=sys.stderr, flush=True)
-
-
-def say(message: str, phase: str = "pushing") -> None:
-    """Print a line of the log in repo2docker's form."""
-    print(json.dumps({"phase": phase, "message": f"{message}\n"}), flush=True)
 
 
 class Logins:
@@ -150,52 +142,6 @@ def answer(logins: Logins, action: str, server: str) -> bytes:
     return json.dumps({"ServerURL": server, "Username": login[0], "Secret": login[1]}).encode()
 
 
-class DaemonConnection(HTTPConnection):
-    """HTTP over the daemon's unix socket."""
-
-    def __init__(self, path: str, timeout: float | None = None) -> None:
-        """`path` is the socket's; each answer may take `timeout` seconds, if there is one."""
-        super().__init__("docker", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket. Raises OSError if no daemon listens."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def answers(path: str) -> bool:
-    """Whether the daemon answers."""
-    connection = DaemonConnection(path, PING_SECONDS)
-    try:
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def end_when_silent(word: str, path: str, limit: float) -> None:
-    """Say when the daemon does not answer, and end this process if it does not for `limit` seconds; 0 is no limit."""
-    answered, said = time.monotonic(), False
-    while True:
-        time.sleep(PING_SECONDS)
-        alive = answers(path)
-        silent = time.monotonic() - answered
-        if alive:
-            if said:
-                say("The daemon answers again.", "waiting")
-            answered, said = time.monotonic(), False
-        elif limit and silent >= limit:
-            report(word, silent=round(silent))
-            os._exit(DAEMON_SILENT)
-        else:
-            say(f"Waiting for the daemon, which has not answered for {silent:.0f} s.", "waiting")
-            said = True
-
-
 class Refused(Exception):  # noqa: N818 - the registry's answer, or the daemon's
     """The daemon answered that the push failed, with the registry's error or its own."""
 
@@ -212,16 +158,6 @@ def wait_for_image(handover: Path) -> bool:
             return False
         time.sleep(TICK_SECONDS)
     return True
-
-
-def ended(lock: Path) -> bool:
-    """Whether the process that locks this file has begun and ended."""
-    try:
-        with lock.open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
-    except (FileNotFoundError, BlockingIOError):
-        return False
 
 
 def push(path: str, image: str, logins: Logins) -> str:
@@ -281,10 +217,10 @@ def follow(lines: Iterator[bytes]) -> str:
             continue
         if states.get(layer) != status or not layer:
             states[layer] = status
-            say(f"{layer}: {status}" if layer else status)
+            say(f"{layer}: {status}" if layer else status, "pushing")
         elif time.monotonic() - printed_at > PROGRESS_SECONDS:
             printed_at = time.monotonic()
-            say(f"{layer}: {status} {event.get('progress') or ''}".rstrip())
+            say(f"{layer}: {status} {event.get('progress') or ''}".rstrip(), "pushing")
     return digest
 
 
@@ -311,7 +247,7 @@ def push_with_new_token(path: str, image: str, logins: Logins) -> str:
     except Refused as refused:
         if not (refused.has_pushed_layers and _EXPIRED.search(str(refused))):
             raise
-        say(f"The registry no longer accepts the token of this push, trying once more: {refused}")
+        say(f"The registry no longer accepts the token of this push, trying once more: {refused}", "pushing")
     return push(path, image, logins)
 
 
@@ -321,18 +257,18 @@ def main(settings: Json) -> int:
     logins = read_logins(Path(settings["logins"]))
     answer_logins(handover / "login.sock", logins)
     # Locked from the start, so that the cleaner cannot remove the image between the build and the push.
-    fcntl.flock(os.open(Path(path).parent, os.O_RDONLY), fcntl.LOCK_SH)
+    hold_images(path)
     if not wait_for_image(handover):
         return 1
-    threading.Thread(target=end_when_silent, args=(word, path, settings["silence"]), daemon=True).start()
+    threading.Thread(target=end_when_silent, args=(word, path, settings["silence"], lambda: True), daemon=True).start()
     try:
         digest = push_with_new_token(path, settings["image"], logins)
     except Refused as refused:
-        say(str(refused))
+        say(str(refused), "pushing")
         report(word, error=str(refused)[:4096])
         return 1
     except (OSError, HTTPException, ValueError) as broken:
-        say(f"The daemon did not finish the push: {broken}")
+        say(f"The daemon did not finish the push: {broken}", "pushing")
         report(word, lost=str(broken)[:4096])
         return DAEMON_LOST
     report(word, digest=digest)
