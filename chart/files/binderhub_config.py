@@ -78,7 +78,7 @@ for _key, _value in _build_pods.items():
     if _value and _key not in ("executor", "namespace", "gitCredentialHosts"):  # which are not traits of the executor
         c.KubernetesBuildExecutor[snake_case(_key)] = without_nulls(_value)
 
-if get_chart_config("outboundProxy") and get_chart_config("buildPods.executor") != "upstream":
+if get_chart_config("outboundProxy"):
     c.KubernetesBuildExecutor.http_proxy = get_chart_config("outboundProxy.url")
     c.KubernetesBuildExecutor.no_proxy = get_chart_config("outboundProxy.noProxy")
 

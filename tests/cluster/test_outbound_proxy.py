@@ -40,7 +40,7 @@ def shared(cluster: Target) -> Iterator[Release]:
 
 def test_without_the_proxy_nothing_is_reached(shared: Release) -> None:
     with values(shared, {}) as release:
-        assert release.answer("asks-the-proxy", "main").end["phase"] == "failed"
+        release.answer("asks-the-proxy", "main").failed("BHS905")
 
 
 def test_one_value_has_everybody_use_the_proxy(shared: Release, running: Proxy) -> None:

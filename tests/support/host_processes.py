@@ -24,6 +24,11 @@ def daemons(socket: str) -> list[int]:
     return _with_arguments("dockerd", f"--host=unix://{socket}")
 
 
+def step(program: str, argument: str) -> list[int]:
+    """The process ids of a step of a build, on any node, that runs this."""
+    return _with_arguments(program, argument)
+
+
 def end_first(processes: list[int]) -> None:
     """Have the kernel choose these where the memory of their control group is used up; children made later too."""
     assert processes

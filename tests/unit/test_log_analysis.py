@@ -76,6 +76,36 @@ def test_the_exit_code_after_a_command_of_any_length_is_read() -> None:
     assert told.failure(BUILD, 1, PARTICULARS).code == "BHS102"
 
 
+# As buildx printed them on the local cluster, up to the block that repeats them.
+CHECKED = '#6 [stage-1 2/2] RUN --mount=type=bind,from=volume ["/entry", "jupyterhub-singleuser", "--version"]'
+ENDED = '#6 ERROR: process "/entry jupyterhub-singleuser --version" did not complete successfully: exit code: 5'
+NO_BUILDX = "docker: 'buildx' is not a docker command."
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "detail"),
+    [
+        (
+            {"lines": [CHECKED, "#6 0.241 no licence", ENDED]},
+            "BHS114",
+            "the check ended with exit code 5.\nno licence",
+        ),
+        ({"lines": [CHECKED, ENDED]}, "BHS114", "the check ended with exit code 5."),
+        ({"lines": [CHECKED], "seconds": 60}, "BHS114", "the check did not end within 60 s."),
+        (
+            {"lines": ["docker: 'buildx' is not a docker command."]},
+            "BHS206",
+            "docker: 'buildx' is not a docker command.",
+        ),
+    ],
+)
+def test_a_failed_check_quotes_what_the_check_has_printed(check: dict[str, Any], code: str, detail: str) -> None:
+    told = analysis("#6 0.100 an earlier step of the repository printed this\n")
+    told.reports[BUILD] = {"check": check}
+    failure = told.failure(BUILD, 65, {})
+    assert (failure.code, failure.particulars["detail"]) == (code, detail)
+
+
 @pytest.mark.parametrize("code", [LINK_LEAVES, TOO_LARGE, REFUSED_ARGUMENTS])
 def test_an_exit_code_without_its_report_is_a_fetch_that_failed(code: int) -> None:
     assert analysis(container=FETCH).failure(FETCH, code, PARTICULARS).code == "BHS103"

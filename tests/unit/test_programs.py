@@ -731,19 +731,23 @@ def test_logins_are_listed_and_answered_to_known_questions_alone(fetched: Pod) -
 
 
 CHECK = {"command": ["serve", "--version"], "user": 1000, "homeDirectory": "/home/jovyan", "timeoutSeconds": 10}
+PRINTED = "#5 0.312 it prints this"
 DOCKER = """#!/bin/sh
 case "$1" in
-image) cat {folder}/config ;;
-buildx) cat > {folder}/dockerfile; echo '#5 0.312 it prints this'; {then} ;;
+image) {first}; cat {folder}/config ;;
+buildx) cat > {folder}/dockerfile; echo '#5 0.312 it prints this'; echo ------; echo repeated; {then} ;;
 esac
 """
 
 
-def docker(pod: Pod, then: str, config: dict[str, Any] | None = None) -> None:
-    """Put a docker on the PATH of the programs: `config` is the image's, and `then` is what its build does."""
+def docker(pod: Pod, then: str, config: dict[str, Any] | None = None, first: str = ":") -> None:
+    """Put a docker on the PATH of the programs.
+
+    `config` is the image's, `first` is what docker does before it says so, and `then` what its build does.
+    """
     (pod.folder / "config").write_text(json.dumps(config or {"Entrypoint": ["/entry", "a b"]}))
     program = pod.folder / "packages" / "docker"
-    program.write_text(DOCKER.format(folder=pod.folder, then=then))
+    program.write_text(DOCKER.format(folder=pod.folder, then=then, first=first))
     program.chmod(0o755)
 
 
@@ -753,7 +757,7 @@ def test_an_image_that_can_start_a_server_is_pushed(fetched: Pod, monkeypatch: p
     code, out, err = ended(fetched.build("--ref=1", check=CHECK))
     assert (code, err) == (0, [reported("word-build")])
     assert (fetched.handover / "built").exists()
-    assert json.loads(out[-1]) == {"phase": "building", "message": "#5 0.312 it prints this\n"}
+    assert {"phase": "building", "message": f"{PRINTED}\n"} in [json.loads(line) for line in out[1:]]
     assert (
         (fetched.folder / "dockerfile")
         .read_text()
@@ -767,7 +771,7 @@ def test_an_image_that_can_start_a_server_is_pushed(fetched: Pod, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("then", "seconds", "why"),
-    [("exit 3", 10, {"exit_code": 3}), ("sleep 60", 0.3, {"seconds": 0.3})],
+    [("exit 3", 10, {"lines": [PRINTED]}), ("sleep 60", 0.3, {"lines": [PRINTED], "seconds": 0.3})],
     ids=["it fails", "it does not end"],
 )
 def test_an_image_that_cannot_is_not_pushed(
@@ -795,4 +799,15 @@ def test_a_build_image_without_docker_says_so(fetched: Pod, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(fetched.folder))
     code, _, err = ended(fetched.build("--ref=1", check=CHECK))
     assert code == CHECK_FAILED
-    assert "docker" in json.loads(err[-1])["check"]["error"]
+    assert "'docker'" in json.loads(err[-1])["check"]["lines"][-1]
+
+
+def test_a_daemon_that_stops_answering_ends_the_check(fetched: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker(fetched, "exit 0", first=f"touch {fetched.folder}/asked; sleep 60")
+    monkeypatch.setenv("PATH", f"{fetched.folder / 'packages'}:{os.environ['PATH']}")
+    build = fetched.build("--ref=1", silence=1.5, check=CHECK)
+    until((fetched.folder / "asked").exists, build)
+    fetched.daemon.silent = True
+    code, _, err = ended(build)
+    assert code == DAEMON_SILENT
+    assert json.loads(err[-1])["silent"] >= 1

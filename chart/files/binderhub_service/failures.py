@@ -115,7 +115,7 @@ FAILURES = {
         "The image cannot start a server",
         "The image was built, but it cannot start a server, so it was not pushed: {detail}",
         "Install what is missing, such as jupyterhub and jupyterlab, outside the home directory, which a user's volume"
-        " hides. A command that replaces the entry point must start its arguments.",
+        ' hides. An entry point must end with `exec "$@"`.',
     ),
     # The build image
     "BHS201": FailureKind(
@@ -146,10 +146,10 @@ FAILURES = {
         " build_image to an image whose repo2docker accepts it.",
     ),
     "BHS206": FailureKind(
-        "The build image cannot check images",
-        "The image was built, but the build image {image} cannot check it: {detail}",
-        "Set config.KubernetesBuildExecutor.build_image to an image with docker buildx, or turn"
-        " buildPods.checkImage.enabled off.",
+        "The image could not be checked",
+        "The image was built, but it could not be checked: {detail}",
+        "Check that config.KubernetesBuildExecutor.build_image has docker buildx, or set buildPods.checkImage.enabled"
+        " to false.",
     ),
     # Starting
     "BHS301": FailureKind(

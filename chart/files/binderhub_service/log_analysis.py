@@ -17,7 +17,7 @@ _TAIL = 512
 _CUT = " [...] "
 LAST_LINES = 20
 _CHECK_LINES = 5
-"""Lines that the check of an image has printed last, and that its failure quotes: the last ones say why."""
+"""How many of the last lines of a check its failure quotes."""
 
 _ERROR = re.compile(r"\bERROR\b|\berror:|\bfatal:|[Ff]ailed to ", re.ASCII)
 _TAG = re.compile(r"<[^<>]*>")
@@ -196,13 +196,17 @@ class LogAnalysis:
         return Failure(code, {**particulars, "detail": detail or self._last_error() or "its log does not say why"})
 
     def _of_check(self, check: dict[str, Any], particulars: dict[str, Any]) -> Failure:
-        if error := check.get("error"):
-            return Failure("BHS206", {**particulars, "detail": error})
-        if seconds := check.get("seconds"):
-            detail = f"the check did not end within {seconds} s."
+        # By itself, because what the steps of the repository have printed says nothing of the check.
+        analysis = LogAnalysis(self.output)
+        for line in check["lines"]:
+            analysis.add(BUILD, {"message": f"{line}\n"})
+        if "seconds" in check:
+            detail = f"the check did not end within {check['seconds']} s."
+        elif analysis.exit_code:
+            detail = f"the check ended with exit code {analysis.exit_code}."
         else:
-            detail = f"the check ended with exit code {self.exit_code or check['exit_code']}."
-        said = [self.output.step_output.sub("", line, count=1) for line in self._of_step]
+            return Failure("BHS206", {**particulars, "detail": "\n".join(check["lines"][-_CHECK_LINES:])})
+        said = [self.output.step_output.sub("", line, count=1) for line in analysis._of_step]
         return Failure("BHS114", {**particulars, "detail": "\n".join([detail, *said[-_CHECK_LINES:]])})
 
     def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:

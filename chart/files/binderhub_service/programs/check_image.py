@@ -4,19 +4,26 @@ The check is one more step on top of the image, whose result is dropped. So it i
 this container, and it leaves no container behind.
 """
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from binderhub_service.programs.shared import say
 
 CHECK_FAILED = 65
 """Exit code if the image cannot start a server; EX_DATAERR of sysexits.h."""
+LINES, LENGTH = 20, 300
+"""How many of the last lines the report has, and how many characters of each."""
+QUOTE = "------"
+"""Begins what buildx prints after a failed step: its output and the Dockerfile once more."""
 
 Json = dict[str, Any]
 
@@ -34,55 +41,65 @@ def dockerfile(image: str, entry_point: list[str], check: Json) -> str:
 
 
 def check_image(image: str, check: Json, uses: Callable[[int], None]) -> Json | None:
-    """Check the image, and print what the step prints. None if it can start a server; otherwise why not.
+    """Check the image, and print what the check prints. None if it can start a server; otherwise why not.
 
-    The answer has one of: `exit_code` of the build, `seconds` that were not enough, `error` of docker. `uses` is told
-    the process that uses the daemon, and 0 when it has ended.
+    The answer has docker's last `lines`, without those that repeat others, and `seconds` if these were not enough.
+    `uses` is told the process that uses the daemon, and 0 when it has ended.
     """
-    inspect = ["docker", "image", "inspect", "--format", "{{json .Config}}", image]
     try:
-        found = subprocess.run(inspect, capture_output=True, text=True, check=False)
+        with _docker("image", "inspect", "--format", "{{json .Config}}", image, uses=uses) as inspect:
+            printed = inspect.communicate()[0]
+        if inspect.returncode:
+            return {"lines": _last(printed.splitlines())}
+        config = json.loads(printed) or {}
+        if config.get("OnBuild"):
+            say("The image is not checked: its ONBUILD instructions would run in the check.", "building")
+            return None
+        say(f"Checking that the image can start a server: {' '.join(check['command'])}", "building")
+        return _build(dockerfile(image, config.get("Entrypoint") or [], check), check["timeoutSeconds"], uses)
     except OSError as error:
-        return {"error": str(error)}
-    if found.returncode:
-        return {"error": found.stderr.strip()[-1000:]}
-    config = json.loads(found.stdout) or {}
-    if config.get("OnBuild"):
-        say("The image is not checked: its ONBUILD instructions would run in the check.", "building")
-        return None
-    say(f"Checking that the image can start a server: {' '.join(check['command'])}", "building")
-    return _build(dockerfile(image, config.get("Entrypoint") or [], check), check["timeoutSeconds"], uses)
+        return {"lines": [str(error)]}
 
 
 def _build(text: str, seconds: float, uses: Callable[[int], None]) -> Json | None:
     # Without `--tag`, and with its result dropped, the build leaves only what the next check of this image reuses.
-    command = ["docker", "buildx", "build", "--progress=plain", "--output=type=cacheonly", "-"]
-    with tempfile.TemporaryFile("w+") as given:
-        given.write(text)
-        given.seek(0)
-        build = subprocess.Popen(
-            command,
-            stdin=given,
+    options = ("--progress=plain", "--output=type=cacheonly", "-")
+    lines: list[str] = []
+    begun = time.monotonic()
+    with _docker("buildx", "build", *options, uses=uses, given=text) as build:
+        timer = threading.Timer(seconds, os.killpg, (build.pid, signal.SIGKILL))
+        timer.start()
+        for line in build.stdout or ():
+            lines.append(line.rstrip("\n"))
+            say(lines[-1], "building")
+        timer.cancel()
+    if not build.returncode:
+        return None
+    late = build.returncode == -signal.SIGKILL and time.monotonic() - begun >= seconds
+    return {"lines": _last(lines), **({"seconds": seconds} if late else {})}
+
+
+@contextmanager
+def _docker(*arguments: str, uses: Callable[[int], None], given: str = "") -> Iterator[subprocess.Popen[str]]:
+    """docker with this input. At the end of the block it has ended. Raises OSError if there is none."""
+    with tempfile.TemporaryFile("w+") as file:
+        file.write(given)
+        file.seek(0)
+        process = subprocess.Popen(
+            ["docker", *arguments],
+            stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,  # buildx is a child of docker
         )
-    uses(build.pid)
-    too_late = threading.Event()
-
-    def end() -> None:
-        too_late.set()
-        os.killpg(build.pid, signal.SIGKILL)
-
-    timer = threading.Timer(seconds, end)
-    timer.start()
-    for line in build.stdout or ():
-        say(line.rstrip("\n"), "building")
-    code = build.wait()
-    timer.cancel()
+    uses(process.pid)
+    with process:
+        yield process
     uses(0)
-    if too_late.is_set():
-        return {"seconds": seconds}
-    return {"exit_code": code} if code else None
+
+
+def _last(lines: list[str]) -> list[str]:
+    before = list(itertools.takewhile(lambda line: not line.startswith(QUOTE), lines))
+    return [line[:LENGTH] for line in before[-LINES:]]
