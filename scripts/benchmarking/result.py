@@ -1,8 +1,10 @@
 """What a run has measured, as it is kept in docs/performance.json."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 
@@ -15,6 +17,14 @@ class Memory:
     after: float
     builds: int
     hang_ups: int
+
+
+@dataclass
+class ImageCheck:
+    """Seconds of builds, turn by turn, without and with the check of the image."""
+
+    without: list[float]
+    checked: list[float]
 
 
 @dataclass
@@ -46,6 +56,7 @@ class Result:
     """Of each row (see measure.rows) what each side took, turn by turn, in the row's unit."""
     faults: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """Of each fault the seconds of each side; None where the stream was cut."""
+    image_check: ImageCheck | None = None
     memory: Memory | None = None
     pushes: Pushes | None = None
 
@@ -59,12 +70,12 @@ def load(file: Path) -> Result:
     """Read what `save` wrote. Raises UserError where it is something else."""
     try:
         content = json.loads(file.read_text())
-        memory = content.pop("memory")
-        pushes = content.pop("pushes", None)
-        return Result(
-            **content, memory=Memory(**memory) if memory else None, pushes=Pushes(**pushes) if pushes else None
-        )
-    except (OSError, ValueError, TypeError, KeyError) as wrong:
+        parts: dict[str, Callable[..., Any]] = {"image_check": ImageCheck, "memory": Memory, "pushes": Pushes}
+        for name, kind in parts.items():
+            if content.get(name):
+                content[name] = kind(**content[name])
+        return Result(**content)
+    except (OSError, ValueError, TypeError, AttributeError) as wrong:
         raise UserError(
             f"{file} holds no result of scripts/benchmark: {wrong}.", "Write it anew with ./scripts/benchmark --write."
         ) from wrong

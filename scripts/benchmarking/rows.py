@@ -54,6 +54,9 @@ FAULTS = {
     "node": Fault("No node fits, with 10 as startTimeoutSeconds", "the request", 20),
 }
 
+IMAGE_CHECK_SECONDS = 3
+"""What the check of an image may add to a build whose layers are cached."""
+
 MEMORY_RATIO = 1.1
 """By how much BinderHub's memory may have grown after all builds and hang-ups."""
 BUILDS, HANG_UPS = 200, 500
@@ -64,7 +67,7 @@ PUSH_PATIENCE_SECONDS = 120
 PUSHES_SECONDS = 1200
 """For all of them; those that would begin later are left out."""
 
-CHOICES = ("overhead", "single", "eight", "cached", "viewers", "faults", "memory")
+CHOICES = ("overhead", "single", "eight", "cached", "viewers", "check", "faults", "memory")
 """What a whole run measures. Overhead and single come from the same builds."""
 EXTRA = ("pushes",)
 """Further choices of `--only`. They are about the daemon, for when its version changes."""

@@ -14,7 +14,7 @@ from documentation.cluster import LAB, UPSTREAM, Cluster
 from rich.console import Console
 from rich.table import Table
 
-from benchmarking import comparison, failures, memory, push_check, setup
+from benchmarking import comparison, failures, image_check, memory, push_check, setup
 from benchmarking.result import Result
 from benchmarking.setup import Bench
 from benchmarking.tables import tables, verdict
@@ -38,6 +38,8 @@ def run(target: Target, binderhub: str, chosen: set[str], pairs: int) -> Result:
         ):
             if chosen & names:
                 result.rows |= measure(place, pairs)
+        if "check" in chosen:
+            result.image_check = image_check.image_check(place, pairs)
         if "memory" in chosen:
             result.memory = memory.memory(place, idle)
         if "pushes" in chosen:

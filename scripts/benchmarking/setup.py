@@ -28,6 +28,14 @@ KINDS = {
     "speaks": f"FROM {BASE}\nRUN for second in $(seq 25); do sleep 1; echo NUMBER second $second; done\n",
     "fails": f"FROM {BASE}\nRUN echo NUMBER && exit 3\n",
     "quick": f"FROM {BASE}\nRUN echo NUMBER\n",
+    "hub": (
+        f"FROM {BASE}\n"
+        "RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv\n"
+        "RUN python3 -m venv /opt/hub\n"
+        "RUN /opt/hub/bin/pip install --no-cache-dir jupyterhub==5.5.0 jupyter-server==2.17.0\n"
+        "ENV PATH=/opt/hub/bin:$PATH\n"
+        "RUN echo NUMBER\n"
+    ),
 }
 """Dockerfiles; see git_server."""
 

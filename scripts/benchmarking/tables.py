@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from benchmarking.measurements import ratios, spread
 from benchmarking.result import Result
-from benchmarking.rows import CUT_SECONDS, FAULTS, MEMORY_RATIO, ROWS, SERVICE, UPSTREAM, Row
+from benchmarking.rows import CUT_SECONDS, FAULTS, IMAGE_CHECK_SECONDS, MEMORY_RATIO, ROWS, SERVICE, UPSTREAM, Row
 
 DIGITS = {"MiB": 0, "threads": 0, "ms": 1}
 
@@ -33,7 +33,7 @@ class Table:
 
 def tables(result: Result) -> list[Table]:
     """What was measured, without the tables of which nothing was."""
-    every = [_compared(result), _faults(result), _memory(result), _pushes(result)]
+    every = [_compared(result), _image_check(result), _faults(result), _memory(result), _pushes(result)]
     return [table for table in every if table.lines]
 
 
@@ -63,6 +63,18 @@ def _compare(row: Row, ours: list[float], theirs: list[float]) -> Line:
     held = round(spread(ratio).median, 2) <= row.ratio
     bound = f"ratio ≤ {row.ratio:g}"
     return _line(held, row.title, _text(ours, row.unit), _text(theirs, row.unit), _text(ratio, ""), bound)
+
+
+def _image_check(result: Result) -> Table:
+    lines = []
+    check = result.image_check
+    if check:
+        added = [with_it - without for with_it, without in zip(check.checked, check.without, strict=True)]
+        held = round(spread(added).median, 2) <= IMAGE_CHECK_SECONDS
+        numbers = (_text(check.without, "s"), _text(check.checked, "s"), _text(added, "s"))
+        lines.append(_line(held, "One build of an image with a JupyterHub", *numbers, f"≤ {IMAGE_CHECK_SECONDS} s"))
+    heads = ("Check of the image, service", "without", "with", "difference", "Bound", "Kept")
+    return Table("The check of an image", heads, tuple(lines))
 
 
 def _faults(result: Result) -> Table:

@@ -9,7 +9,7 @@ from common.progress import say
 
 from commands import demo
 
-CHOICES = ("overhead", "single", "eight", "cached", "viewers", "faults", "memory")
+CHOICES = ("overhead", "single", "eight", "cached", "viewers", "check", "faults", "memory")
 EXTRA = ("pushes",)
 PAGE_DATA = CLONE / "docs" / "performance.json"
 

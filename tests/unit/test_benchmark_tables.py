@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from benchmarking import result as results
 from benchmarking import run
-from benchmarking.result import Memory, Pushes, Result
+from benchmarking.result import ImageCheck, Memory, Pushes, Result
 from benchmarking.tables import Line, tables
 from common.errors import UserError
 from support.benchmark_results import result
@@ -38,6 +38,13 @@ def test_memory() -> None:
     assert line(result(), "200 builds and 500").cells[1:] == ("100 MiB", "105 MiB", "1.05", "ratio ≤ 1.1", "yes")
 
 
+def test_the_check_of_an_image_is_a_difference_in_each_turn() -> None:
+    found = result(image_check=ImageCheck(without=[2.0, 9.0, 4.0], checked=[4.0, 10.0, 7.0]))
+    assert line(found, "with a JupyterHub").cells[1:] == (
+        "4.00 s (2.00 to 9.00)", "7.00 s (4.00 to 10.00)", "2.00 s (1.00 to 3.00)", "≤ 3 s", "yes"
+    )  # fmt: skip
+
+
 def test_pushes() -> None:
     found = result(pushes=Pushes(asked=3, seconds=[0.5, 0.25, 1.0], hung=[], failed=[], took=2.0))
     assert line(found, "three small layers").cells[1:] == (
@@ -57,6 +64,7 @@ def test_pushes() -> None:
         ({"rows": {"viewers_threads": {"service": [9.0], "upstream": [8.0]}}}, "has meanwhile"),
         ({"faults": {"pod": {"service": 10.1, "upstream": 1.0}}}, "pod is deleted"),
         ({"faults": {"pod": {"service": None, "upstream": 1.0}}}, "pod is deleted"),
+        ({"image_check": ImageCheck(without=[1.0], checked=[4.1])}, "with a JupyterHub"),
         ({"memory": Memory(idle=100.0, after=111.0, builds=200, hang_ups=500)}, "200 builds"),
     ],
 )
@@ -79,12 +87,17 @@ def test_rows_that_were_not_measured_have_no_table() -> None:
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
-    for found in (result(), result(memory=None), result(pushes=Pushes(2, [0.5], ["docker push"], ["denied"], 2.0))):
+    for found in (
+        result(),
+        result(memory=None),
+        result(image_check=ImageCheck([2.0], [3.0])),
+        result(pushes=Pushes(2, [0.5], ["docker push"], ["denied"], 2.0)),
+    ):
         results.save(tmp_path / "r.json", found)
         assert results.load(tmp_path / "r.json") == found
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"memory": null, "more": 1}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"memory": null, "more": 1}'])
 def test_a_file_that_is_no_result_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(UserError, match="holds no result"):
