@@ -6,7 +6,6 @@ import time
 from binderhub_service import Json
 from binderhub_service.cluster import Cluster, wait_for_change
 from binderhub_service.failures import Failure
-from binderhub_service.kubernetes_api import ApiUnreachable
 from binderhub_service.log_analysis import LogAnalysis
 from binderhub_service.objects import BuildRequest, has_push_container
 from binderhub_service.pod_creator import API_OUTAGE_SECONDS, PodCreator
@@ -116,7 +115,7 @@ class BuildAttempt:
             if self._cluster.trouble:
                 self._subscribers.publish_wait("The Kubernetes API does not answer; the build continues meanwhile.")
                 if now - self._cluster.trouble_since > API_OUTAGE_SECONDS:
-                    raise ApiUnreachable(self._cluster.trouble)
+                    raise self._cluster.outage()
             else:
                 self._clock += now - before
                 self._update()

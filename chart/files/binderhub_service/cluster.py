@@ -37,8 +37,8 @@ class Cluster:
         """Build pods by name."""
         self.daemons: dict[str, Json] = {}
         """docker-api pods by node."""
-        self.trouble = ""
-        """Why the API server cannot be asked; empty while it can be."""
+        self.trouble: Exception | None = None
+        """Why the API server cannot be asked; None while it can be."""
         self.trouble_since = 0.0
         self._events: dict[str, dict[str, Json]] = {}
         self._being_deleted: set[str] = set()
@@ -88,15 +88,21 @@ class Cluster:
     async def wait_until_synced(self) -> None:
         """Wait until the pods were listed once, and the daemons: without them no node would be preferred.
 
-        Raises ApiUnreachable if the pods cannot be listed.
+        Raises what `outage` returns if the pods cannot be listed.
         """
         if not self._pods_listed.is_set():
             try:
                 await asyncio.wait_for(self._pods_listed.wait(), FIRST_LIST_SECONDS)
             except TimeoutError:
-                raise ApiUnreachable(self.trouble or "the build pods could not be listed") from None
+                raise self.outage() from None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._daemons_listed.wait(), DAEMONS_LIST_SECONDS)
+
+    def outage(self) -> ApiError | ApiUnreachable:
+        """What to raise when the API server could not be asked for too long: its refusal, if it refuses."""
+        if isinstance(self.trouble, ApiError) and self.trouble.status in (401, 403):
+            return self.trouble
+        return ApiUnreachable(str(self.trouble or "the build pods could not be listed"))
 
     async def request(self, method: str, path: str, query: Json | None = None, body: Json | None = None) -> Json:
         """A request, sent from a thread. Raises as ApiClient.request does."""
@@ -161,8 +167,8 @@ class Cluster:
     def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
         self.loop.call_soon_threadsafe(function, *arguments)
 
-    def _set_trouble(self, trouble: str) -> None:
-        if trouble == self.trouble:
+    def _set_trouble(self, trouble: Exception | None) -> None:
+        if str(trouble) == str(self.trouble):
             return
         if trouble and not self.trouble:
             self.trouble_since = time.monotonic()
@@ -243,7 +249,7 @@ def _without_most_of_spec(pod: Json) -> Json:
     return {**pod, "spec": kept}
 
 
-def _log_trouble(trouble: str) -> None:
+def _log_trouble(trouble: Exception | None) -> None:
     """Without events or daemons builds continue; they only say less."""
     if trouble:
         log.warning("binderhub-service: %s", trouble)

@@ -165,8 +165,8 @@ class ReflectorCallbacks:
     """Gets all objects."""
     changed: Callable[[str, Json], None]
     """Gets ADDED, MODIFIED or DELETED, and the object."""
-    trouble: Callable[[str], None]
-    """Gets the reason why the API server cannot be asked, and an empty text when it can be again."""
+    trouble: Callable[[Exception | None], None]
+    """Gets the reason why the API server cannot be asked, and None when it can be again."""
 
 
 class Reflector:
@@ -191,19 +191,19 @@ class Reflector:
             try:
                 if not self._version:
                     self._list()
-                    self._callbacks.trouble("")
+                    self._callbacks.trouble(None)
                 self._watch()
                 pause = FIRST_PAUSE
             except ApiError as error:
                 self._version = ""
                 if error.status != 410:
-                    self._callbacks.trouble(str(error))
+                    self._callbacks.trouble(error)
                     time.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
             except ApiUnreachable as error:
                 # The version stays: the server sends the changes in between when it is back.
                 if not self._answers():
-                    self._callbacks.trouble(str(error))
+                    self._callbacks.trouble(error)
                     time.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
                 else:
@@ -214,7 +214,7 @@ class Reflector:
             self._api.request("GET", self._path, {**self._query, "limit": 1})
         except (ApiError, ApiUnreachable):
             return False
-        self._callbacks.trouble("")
+        self._callbacks.trouble(None)
         return True
 
     def _list(self) -> None:
@@ -231,7 +231,7 @@ class Reflector:
             "timeoutSeconds": WATCH_SECONDS,
         }
         with self._api.stream(self._path, query, WATCH_SECONDS + 10.0) as pieces:
-            self._callbacks.trouble("")
+            self._callbacks.trouble(None)
             for event in _json_lines(pieces):
                 item = event.get("object") or {}
                 if event.get("type") == "ERROR":
