@@ -45,9 +45,22 @@
     {{- include "binderhub-service.fullname.dash" . }}binderhub
 {{- end }}
 
-{{- /* The ConfigMap of the Python package that BinderHub loads. */}}
-{{- define "binderhub-service.binderhub-python.fullname" -}}
-    {{- include "binderhub-service.fullname.dash" . }}binderhub-python
+{{- /*
+  The ConfigMaps of the Python package that BinderHub loads, by name, as JSON: the files of each. They are two because
+  `kubectl apply` keeps a copy of an object in an annotation, and refuses more than 256 KiB.
+*/}}
+{{- define "binderhub-service.binderhub-python" -}}
+    {{- $name := printf "%sbinderhub-python" (include "binderhub-service.fullname.dash" .) }}
+    {{- $modules := list }}
+    {{- $packages := list }}
+    {{- range $path, $_ := .Files.Glob "files/binderhub_service/**.py" }}
+        {{- if eq (dir $path) "files/binderhub_service" }}
+            {{- $modules = append $modules $path }}
+        {{- else }}
+            {{- $packages = append $packages $path }}
+        {{- end }}
+    {{- end }}
+    {{- dict $name $modules (printf "%s-packages" $name) $packages | toJson }}
 {{- end }}
 
 {{- /* ServiceAccount of BinderHub; empty if the chart creates none and the values name none */}}

@@ -1,5 +1,6 @@
 """BinderHub's Deployment, Service, Ingress, Secret and ServiceAccount."""
 
+import json
 from typing import Any
 
 import pytest
@@ -37,10 +38,17 @@ def test_the_package_is_mounted_where_the_config_looks_for_it(defaults: Objects)
     _, mount = container(defaults)["volumeMounts"]
     _, volume = pod(defaults)["spec"]["volumes"]
     assert mount == {"name": volume["name"], "mountPath": "/etc/binderhub/python/", "readOnly": True}
-    data = defaults.one("ConfigMap", volume["configMap"]["name"])["data"]
-    files = {item["path"]: data[item["key"]] for item in volume["configMap"]["items"]}
+    files: dict[str, str] = {}
+    for source in volume["projected"]["sources"]:
+        data = defaults.one("ConfigMap", source["configMap"]["name"])["data"]
+        files |= {item["path"]: data[item["key"]] for item in source["configMap"]["items"]}
     package = CHART / "files" / "binderhub_service"
     assert files == {str(file.relative_to(package.parent)): file.read_text() for file in package.rglob("*.py")}
+
+
+def test_no_object_is_too_large_for_kubectl_apply(defaults: Objects) -> None:
+    """It keeps a copy of the object, as JSON, in an annotation, and Kubernetes takes 256 KiB of annotations."""
+    assert max(len(json.dumps(found, ensure_ascii=False).encode()) for found in defaults) < 250_000
 
 
 @pytest.mark.parametrize(

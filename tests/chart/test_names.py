@@ -31,8 +31,8 @@ DEFAULT_NAMES = {
 }
 
 
-OURS = "binderhub-python"
-"""The ConfigMap of the Python package, which upstream does not have."""
+OURS = ("binderhub-python", "binderhub-python-packages")
+"""The ConfigMaps of the Python package, which upstream does not have."""
 
 
 def prefixed(prefix: str) -> set[tuple[str, str]]:
