@@ -49,6 +49,8 @@ RULES: dict[Kind, Rule] = {
 class Block:
     """One fenced block of a page; its line is that of the fence, from 1."""
 
+    page: str
+    """The page's name, as a person would open it."""
     kind: Kind
     language: str
     text: str
@@ -152,7 +154,7 @@ def _block(page: str, fence: Fence, before: list[Block]) -> tuple[Block | None, 
         )
     name = fence.attributes.get("id")
     wrong += [Complaint(page, fence.line, what) for what in _more(kind, options, name, fence.text, before)]
-    return (None, wrong) if wrong else (Block(kind, fence.language, fence.text, fence.line, name, options), [])
+    return (None, wrong) if wrong else (Block(page, kind, fence.language, fence.text, fence.line, name, options), [])
 
 
 def _more(kind: Kind, options: dict[str, str], name: str | None, text: str, before: list[Block]) -> list[str]:

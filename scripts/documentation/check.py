@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.paths import CHART, CLONE
 from common.progress import say
 
-from documentation import record
+from documentation import chain, record
 from documentation.blocks import Page
 from documentation.cluster import Cluster
 from documentation.page_files import complaints, pages_in
@@ -38,7 +38,8 @@ def check(folder: Path, chosen: Sequence[Path], cluster: Callable[[], Cluster], 
         _refuse_uncommitted(folder, pages)
     needed = any(page.settings.cluster and page.has_commands for page in pages.values())
     place = cluster() if needed else None
-    runner = Runner(pages, place, _values(declared(folder)[0]), folder / "_build" / "failures")
+    steps = {path: chain.steps(folder.resolve().name, page, everything.values()) for path, page in pages.items()}
+    runner = Runner(pages, steps, place, _values(declared(folder)[0]), folder / "_build" / "failures")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is cleaned up
     code = pytest.main(
         [
@@ -91,7 +92,7 @@ def _write(folder: Path, pages: Mapping[Path, Page], runner: Runner) -> None:
             continue
         place = runner.cluster if page.settings.cluster else None
         records[str(path.relative_to(folder.resolve()))] = record.Record(
-            content=record.hash_of(path),
+            content=record.content(folder, path, page),
             chart=record.hash_of(CHART) if place else None,
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             commit=commit,

@@ -1,6 +1,6 @@
 """The settings of a page, in its front matter under `run`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -18,6 +18,15 @@ class Settings:
 
     budget: float = DEFAULT_BUDGET_SECONDS
     cluster: bool = True
+    before: tuple[str, ...] = ()
+    """Blocks of other pages that run before the page's own, each as how-to/install.md#install."""
+    afterwards: tuple[str, ...] = ()
+    """Blocks of other pages that run after the page's own."""
+
+    @property
+    def borrowed(self) -> tuple[str, ...]:
+        """All blocks of other pages."""
+        return (*self.before, *self.afterwards)
 
 
 def read_settings(page: str, text: str) -> tuple[Settings, list[Complaint]]:
@@ -50,24 +59,35 @@ def read_settings(page: str, text: str) -> tuple[Settings, list[Complaint]]:
 def _run(page: str, node: yaml.Node) -> tuple[Settings, list[Complaint]]:
     if not isinstance(node, yaml.MappingNode):
         return Settings(), [
-            Complaint(page, _line(node), "`run` is no mapping. Write `run:` with `budget` or `cluster` below.")
+            Complaint(page, _line(node), "`run` is no mapping. Write `run:` with settings below, such as `budget: 60`.")
         ]
     settings, complaints = Settings(), []
     for key, value in node.value:
         match key.value, yaml.safe_load(yaml.serialize(value)):
             case "budget", int(seconds) if seconds > 0:
-                settings = Settings(float(seconds), settings.cluster)
+                settings = replace(settings, budget=float(seconds))
             case "cluster", bool(wanted):
-                settings = Settings(settings.budget, wanted)
+                settings = replace(settings, cluster=wanted)
+            case "before", [*names] if _are_strings(names):
+                settings = replace(settings, before=tuple(names))
+            case "afterwards", [*names] if _are_strings(names):
+                settings = replace(settings, afterwards=tuple(names))
+            case "before" | "afterwards" as where, _:
+                what = f"`{where}` is no list of blocks. Write some, each as `how-to/install.md#install`."
+                complaints.append(Complaint(page, _line(value), what))
             case "budget", other:
                 what = f"`budget: {other}` is no number of seconds. Write a whole number above 0."
                 complaints.append(Complaint(page, _line(value), what))
             case "cluster", other:
                 complaints.append(Complaint(page, _line(value), f"`cluster: {other}` is neither true nor false."))
             case other, _:
-                what = f"`{other}` under `run` is unknown. Write `budget` or `cluster`."
+                what = f"`{other}` under `run` is unknown. Write one of: afterwards, before, budget, cluster."
                 complaints.append(Complaint(page, _line(key), what))
     return settings, complaints
+
+
+def _are_strings(values: list[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _line(node: yaml.Node) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from documentation import placeholders
+from documentation import chain, placeholders
 from documentation.blocks import Page, read
 from documentation.error import Complaint
 
@@ -22,4 +22,5 @@ def pages_in(folder: Path) -> dict[Path, Page]:
 def complaints(folder: Path, pages: Mapping[Path, Page]) -> list[Complaint]:
     """What is wrong in all of `pages` of `folder`, placeholders as well, in the order of pages and lines."""
     wrong = [complaint for page in pages.values() for complaint in page.complaints]
+    wrong += chain.complaints(folder.resolve().name, pages.values())
     return sorted(wrong + placeholders.complaints(folder, pages.values()))

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chart_values.rendering import ANONYMOUS
@@ -44,11 +44,17 @@ class BlockFailed(Exception):  # noqa: N818 - shown to people as it is
 class PageRun:
     """The state of one page's run: its folder, shell and namespace, and the seconds that are left."""
 
-    def __init__(self, page: Page, cluster: Cluster | None, values: Mapping[str, str], bundles: Path) -> None:
-        """Make folder, namespace (where the page wants a cluster) and shell; on failure a bundle goes to `bundles`."""
+    def __init__(
+        self, page: Page, steps: Sequence[Step], cluster: Cluster | None, values: Mapping[str, str], bundles: Path
+    ) -> None:
+        """Make folder, namespace (where the page wants a cluster) and shell; on failure a bundle goes to `bundles`.
+
+        `steps` are the page's own, perhaps with some of other pages before and after them.
+        """
         if page.settings.cluster and cluster is None:
             raise UserError(f"{page.name} needs a cluster.", "Raise the lab with ./scripts/up, or set KUBECONFIG.")
         self.page = page
+        self._steps = steps
         self._values = values
         self._bundle = bundles / page.name.replace("/", "-").removesuffix(".md")
         shutil.rmtree(self._bundle, ignore_errors=True)
@@ -71,17 +77,14 @@ class PageRun:
     def execute(self, step: Step) -> None:
         """Do what the step's kind says. Raises BlockFailed; after that only `close` may be called."""
         block = step.block
-        expected_index = self.page.steps.index(step)
-        if self._done != expected_index:
-            raise BlockFailed(
-                self.page.name, block.line, "The blocks before this one were not run. Run the whole page."
-            )
+        if self._done != self._steps.index(step):
+            raise BlockFailed(block.page, block.line, "The blocks before this one were not run. Run the whole page.")
         try:
             for shown in (block, step.output) if block.kind is not Kind.SKIP else ():
                 for name, line in used(shown).items() if shown else ():
                     if name not in self._values:
                         what = f"The placeholder {name} has no value in this run. Set it in the environment."
-                        raise BlockFailed(self.page.name, line, what)
+                        raise BlockFailed(block.page, line, what)
             match block.kind:
                 case Kind.RUN:
                     self._run(block, step.output)
@@ -136,7 +139,7 @@ class PageRun:
         found = expected_output.mismatch(self._fill(output), printed, tolerant_forms(output))
         if found:
             line, what = found
-            raise BlockFailed(self.page.name, output.line + 1 + line, f"{what} What came instead:", printed)
+            raise BlockFailed(block.page, output.line + 1 + line, f"{what} What came instead:", printed)
 
     def _background(self, block: Block) -> None:
         started = time.monotonic()
@@ -146,7 +149,7 @@ class PageRun:
         while until not in (printed := self._printed(block)):
             if time.monotonic() > deadline:
                 what = f"`{until}` was not printed within {deadline - started:.0f} s."
-                raise BlockFailed(self.page.name, block.line, what, printed)
+                raise BlockFailed(block.page, block.line, what, printed)
             time.sleep(0.05)
 
     def _eval(self, block: Block) -> str:
@@ -166,7 +169,7 @@ class PageRun:
                     "(Where it asks a question, it gets no answer: its input is closed.)"
                 )
             )
-            raise BlockFailed(self.page.name, block.line, what, self._printed(block)) from None
+            raise BlockFailed(block.page, block.line, what, self._printed(block)) from None
         except ShellTimeout:
             if block.timeout <= seconds:
                 what = (
@@ -174,7 +177,7 @@ class PageRun:
                 )
             else:
                 what = f"The page's budget of {self.page.settings.budget:.0f} s is used up. Raise `run: budget:`."
-            raise BlockFailed(self.page.name, block.line, what, self._printed(block)) from None
+            raise BlockFailed(block.page, block.line, what, self._printed(block)) from None
         return self._printed(block)
 
     def _save(self, block: Block) -> None:
@@ -183,14 +186,14 @@ class PageRun:
         file = self._shell.folder() / fill(block.options["path"], self._values)
         if not file.is_relative_to(self._scratch / "work"):
             what = f"The shell is in {file.parent}, outside of the page's own folder. Go back before this block."
-            raise BlockFailed(self.page.name, block.line, what)
+            raise BlockFailed(block.page, block.line, what)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self._fill(block))
 
     def _validate(self, block: Block) -> None:
         if self._cluster is None or self._namespace is None:
             what = f"A {block.kind} block is validated with helm or kubectl. Leave out `cluster: false`."
-            raise BlockFailed(self.page.name, block.line, what)
+            raise BlockFailed(block.page, block.line, what)
         if block.kind is Kind.VALUES:
             # A block may be a part of what a reader gives, without the value that says who may build.
             words = ["helm", "template", "validated", str(CHART), f"--values={ANONYMOUS}", "--values=-"]
@@ -200,7 +203,7 @@ class PageRun:
         done = self._cluster.ask(*words, stdin=self._fill(block), timeout=block.timeout)
         if done.returncode:
             what = f"`{' '.join(words[:2])}` refuses this. What it says:"
-            raise BlockFailed(self.page.name, block.line, what, done.stderr)
+            raise BlockFailed(block.page, block.line, what, done.stderr)
 
     def _environment(self) -> dict[str, str]:
         """The environment of this process, with another home, and without the virtual environment of the runner."""
@@ -222,7 +225,7 @@ class PageRun:
         return fill(block.text, self._values)
 
     def _output(self, block: Block) -> Path:
-        return self._scratch / "output" / f"line-{block.line}.txt"
+        return self._scratch / "output" / f"{Path(block.page).stem}-line-{block.line}.txt"
 
     def _printed(self, block: Block) -> str:
         """What the block printed until now; bytes that are not UTF-8 are shown as \\xNN, and so match nothing."""

@@ -19,6 +19,8 @@ class Runner:
     """What the items need, and what they report; hand it to pytest with `pytest.main(…, plugins=[Runner(…)])`."""
 
     pages: Mapping[Path, Page]
+    steps: Mapping[Path, tuple[Step, ...]]
+    """What is run for each page."""
     cluster: Cluster | None
     """None where no page needs one."""
     values: Mapping[str, str]
@@ -45,19 +47,23 @@ class PageCollector(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """One item a step, and one for what is left behind."""
-        for step in self.page.steps:
-            item = StepItem.from_parent(self, name=f"{step.block.line} {step.block.kind}: {step.title}")
+        for step in self.runner.steps[self.path]:
+            item = StepItem.from_parent(self, name=f"{step.block.line} {step.block.kind}: {self.title(step)}")
             item.step = step
             yield item
         if self.page.has_commands:
             yield CleanItem.from_parent(self, name="leaves nothing behind")
+
+    def title(self, step: Step) -> str:
+        """The step's title, with its page if that is another one."""
+        return step.title if step.block.page == self.page.name else f"{step.title} of {step.block.page}"
 
     def started(self) -> PageRun:
         """The page's run, started if it is not yet."""
         if self.run is None:
             cluster = self.runner.cluster
             values = {**self.runner.values, **(cluster.placeholders if cluster else {})}
-            self.run = PageRun(self.page, cluster, values, self.runner.bundles)
+            self.run = PageRun(self.page, self.runner.steps[self.path], cluster, values, self.runner.bundles)
         return self.run
 
     def teardown(self) -> None:
@@ -107,7 +113,7 @@ class StepItem(_Item):
     def runtest(self) -> None:
         """Run it, or say why the page does not."""
         block = self.step.block
-        self.page().measure(block.line, block.kind, self.step.title, self._work)
+        self.page().measure(block.line, block.kind, self.page().title(self.step), self._work)
 
     def _work(self) -> None:
         block, page = self.step.block, self.page()

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from documentation.blocks import Page
 from documentation.outcome import Outcome
 
 FILE = "verification.json"
@@ -26,7 +27,7 @@ class Record:
     """The last recorded run of one page."""
 
     content: str
-    """Hash of the page that was run."""
+    """Hash of the page that was run, and of the pages from which it borrows blocks."""
     chart: str | None
     """Hash of the chart that was run; None where the page needs no cluster."""
     date: str
@@ -71,6 +72,15 @@ def hash_of(path: Path) -> str:
         name, content = str(file.relative_to(path)).encode(), file.read_bytes()
         digest.update(b"%d %s %d " % (len(name), name, len(content)) + content)
     return digest.hexdigest()
+
+
+def content(folder: Path, path: Path, page: Page) -> str:
+    """The hash of a page of `folder`, and of the pages from which it borrows blocks."""
+    others = sorted({name.partition("#")[0] for name in page.settings.borrowed})
+    if not others:
+        return hash_of(path)
+    hashes = [hash_of(file) for file in (path, *(folder / other for other in others))]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _record(entry: dict[str, Any]) -> Record:

@@ -34,7 +34,7 @@ def states(folder: Path) -> dict[str, State]:
         if page.has_commands:
             name = str(path.relative_to(folder.resolve()))
             known = records.get(name)
-            found[name] = known.state(record.hash_of(path), chart) if known else State.NEVER
+            found[name] = known.state(record.content(folder, path, page), chart) if known else State.NEVER
     return found
 
 

@@ -42,7 +42,7 @@ def on_cluster(place: Cluster, scratch: Path, tmp_path: Path, monkeypatch: pytes
         page = read("book/page.md", dedent(text).lstrip("\n").encode())
         assert not page.complaints, "\n".join(map(str, page.complaints))
         before = page_namespaces(place)
-        run = PageRun(page, place, {}, tmp_path / "bundles")
+        run = PageRun(page, page.steps, place, {}, tmp_path / "bundles")
         try:
             assert len(page_namespaces(place) - before) == 1
             for step in page.steps:

@@ -35,7 +35,7 @@ def run_page(scratch: Path, tmp_path: Path) -> RunPage:
         page = read("book/page.md", (front + dedent(text)).encode())
         assert not page.complaints, "\n".join(map(str, page.complaints))
         marks_before = marked_processes()
-        run = PageRun(page, None, values or {}, tmp_path / "bundles")
+        run = PageRun(page, page.steps, None, values or {}, tmp_path / "bundles")
         failure = None
         try:
             for step in page.steps:

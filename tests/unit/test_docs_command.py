@@ -105,6 +105,59 @@ def test_a_page_stops_at_its_first_failure(book: Path) -> None:
     assert sorted(file.name for file in book.iterdir()) == ["_build", "bad.md", "first"]
 
 
+FIRST = FRONT + "{.run #begin}\n```bash\necho begin > file\n```\n\n{.run #end}\n```bash\nrm file\n```\n"
+SECOND = """---
+run:
+  cluster: false
+  before: [first.md#begin]
+  afterwards: [first.md#end]
+---
+{.run}
+```bash
+cat file
+```
+
+{.output}
+```text
+begin
+```
+"""
+
+
+def test_blocks_of_another_page_run_before_and_afterwards(book: Path) -> None:
+    (book / "first.md").write_text(FIRST)
+    (book / "second.md").write_text(SECOND)
+    committed(book)
+    done = docs(book, "check", "--record", str(book / "second.md"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    recorded = json.loads((book / "verification.json").read_text())["second.md"]["blocks"]
+    assert [block["name"] for block in recorded] == [
+        "begin of book/first.md",
+        "cat file",
+        "end of book/first.md",
+        "nothing is left behind",
+    ]
+    (book / "first.md").write_text(FIRST + "\nMore words.\n")
+    assert "changed since  book/second.md" in docs(book, "status").stdout
+
+
+def test_a_failure_in_a_block_of_another_page_names_that_page(book: Path) -> None:
+    (book / "first.md").write_text(FIRST.replace("echo begin", "false"))
+    (book / "second.md").write_text(SECOND)
+    done = docs(book, "check", str(book / "second.md"))
+    assert done.returncode == 1
+    assert "book/first.md:5: A command in this block failed with exit status 1." in done.stdout
+
+
+@pytest.mark.parametrize("name", ["first.md#none", "none.md#begin", "begin", "first.md#later"])
+def test_a_block_that_does_not_run_cannot_be_named(book: Path, name: str) -> None:
+    (book / "first.md").write_text(FIRST + '{.skip #later reason="later"}\n```bash\ntrue\n```\n')
+    (book / "second.md").write_text(SECOND.replace("first.md#begin", name))
+    done = docs(book, "check", str(book / "second.md"))
+    assert done.returncode == 1
+    assert f"book/second.md:1: `{name}` under `run` is no block that runs." in done.stderr
+
+
 def test_a_page_that_cannot_be_read_is_refused_before_anything_runs(book: Path) -> None:
     (book / "good.md").write_text(GOOD.replace("echo hello", 'echo hello; touch "$OUTSIDE/ran"'))
     (book / "bad.md").write_text(GOOD.replace("{.run}", "{.runn}"))

@@ -256,6 +256,24 @@ BAD = {
         """,
         (3, "`budget: long` is no number of seconds"),
     ),
+    "block of another page that is no list": (
+        """
+        ---
+        run:
+          before: install.md#install
+        ---
+        """,
+        (3, "`before` is no list of blocks"),
+    ),
+    "list with something else than a block": (
+        """
+        ---
+        run:
+          afterwards: [install.md#install, 3]
+        ---
+        """,
+        (3, "`afterwards` is no list of blocks"),
+    ),
 }
 
 

@@ -280,7 +280,7 @@ def test_a_failure_leaves_a_bundle(run_page: RunPage, tmp_path: Path) -> None:
     run_page("{.run}\n```bash\necho something; false\n```\n")
     bundle = tmp_path / "bundles" / "book-page"
     assert "exit status 1" in (bundle / "failure.txt").read_text()
-    assert (bundle / "output" / "line-5.txt").read_text() == "something\n"
+    assert (bundle / "output" / "page-line-5.txt").read_text() == "something\n"
 
 
 def test_no_descriptor_is_lost(run_page: RunPage) -> None:
