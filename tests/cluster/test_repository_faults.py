@@ -85,6 +85,7 @@ def test_17_a_commit_that_is_not_there(release: Release) -> None:
 
 
 def test_17_a_repository_that_is_not_there(release: Release) -> None:
+    assert "not found" in release.answer("none-such", "main").failed("BHS904")
     release.answer("none-such", COMMIT).failed("BHS104")
 
 
@@ -92,7 +93,7 @@ def test_17_a_host_that_wants_a_login(release: Release) -> None:
     """A branch is asked for by BinderHub itself, before there is a pod; a commit is taken as it is."""
     with locked(GATEWAY) as url:
         branch = release.answer(f"{url}/group/project.git", "main")
-        assert "Error resolving ref" in branch.failed("BHS905")
+        assert "it does not exist, or it is private" in branch.failed("BHS904")
         assert branch.seconds < 10
         assert not release.pods()
         what = release.answer(f"{url}/group/project.git", COMMIT).failed("BHS104")

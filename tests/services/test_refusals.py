@@ -11,6 +11,7 @@ import pytest
 from binderhub_service.failures import FAILURES
 from common.paths import CHART
 from support.binderhub import Installed, Repository, Service, new_ref, running
+from support.git_servers import serving
 
 CONFIG = f"""
 import sys
@@ -23,12 +24,14 @@ SOME = quote("https://git.example/group/project", safe="")
 
 
 class GitHub(BaseHTTPRequestHandler):
-    """GitHub's API for somebody who has reached a limit; the name of the repository says which."""
+    """GitHub's API for somebody whose token is wrong or who has reached a limit; the repository's name says which."""
 
     def do_GET(self) -> None:
         """Refuse."""
         if "/too-many/" in self.path:
             self.send_response(429)
+        elif "/bad-token/" in self.path:
+            self.send_response(401)
         else:
             self.send_response(403)
             self.send_header("x-ratelimit-remaining", "0")
@@ -95,6 +98,23 @@ def test_a_ref_that_does_not_exist(service: Service, repository: Repository) -> 
 def test_a_host_that_does_not_answer(service: Service) -> None:
     events = service.events(f"{quote('http://127.0.0.1:1/r', safe='')}/main")
     assert "Error resolving ref" in refused(events, "BHS905")
+
+
+def by_refs_of_git(service: Service, tmp_path: Path, login: str | None) -> list[Any]:
+    """The events of a request for a branch of a repository that is not there, at a host that wants this login."""
+    with serving(tmp_path / "git", "127.0.0.1", login) as git:
+        return service.events(f"{quote(f'http://{git.host}/missing', safe='')}/main")
+
+
+@pytest.mark.parametrize(("login", "says"), [(None, "not found"), ("", "could not read Username")])
+def test_a_repository_that_does_not_exist_or_is_private(
+    service: Service, tmp_path: Path, login: str | None, says: str
+) -> None:
+    assert says in refused(by_refs_of_git(service, tmp_path, login), "BHS904")
+
+
+def test_a_token_that_githubs_api_refuses(service: Service) -> None:
+    refused(service.events("group/bad-token/main", provider="gh"), "BHS909")
 
 
 @pytest.mark.parametrize("repository", ["too-many", "limited"])

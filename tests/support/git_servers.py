@@ -1,4 +1,4 @@
-"""Git over smart HTTP: with a login, with redirects, over TLS, and with notes on what was asked and shown."""
+"""Git over smart HTTP: with a login, an API, redirects or TLS, and with notes on what was asked and shown."""
 
 import ssl
 import subprocess
@@ -24,6 +24,9 @@ class GitServer:
     host: str = ""
     redirects: dict[str, str] = field(default_factory=dict)
     """From the first part of a path to an address, for those who have shown the login."""
+    api: dict[str, str] = field(default_factory=dict)
+    """Answers of a provider's API, by path, for requests whose query or headers have `token`; others get a 401."""
+    token: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Path of each request, and all its header lines."""
 
@@ -40,6 +43,7 @@ class GitServer:
         commit: str = "",
         dockerfile: str = "",
         files: dict[str, bytes] | None = None,
+        branches: tuple[str, ...] = ("main",),
     ) -> str:
         """Make one with a single commit, whose name it returns; perhaps with `commit` of `submodule` in it."""
         bare, work = self.folder / name, self.folder / f"{name}.work"
@@ -54,7 +58,7 @@ class GitServer:
             _git("-C", str(work), "update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
         _git("-C", str(work), "add", "README", "Dockerfile", *(files or ()), *([".gitmodules"] if submodule else []))
         _git("-C", str(work), *WHO, "commit", "--quiet", "-m", "First")
-        _git("-C", str(work), "push", "--quiet", "origin", "HEAD:main")
+        _git("-C", str(work), "push", "--quiet", "origin", *(f"HEAD:refs/heads/{one}" for one in branches))
         return _git("-C", str(work), "rev-parse", "HEAD").strip()
 
 
@@ -74,6 +78,15 @@ def serving(
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             plays.asked.append((self.path, str(self.headers)))
+            path, _, query = self.path.partition("?")
+            if path.startswith("/api/"):
+                known = plays.token in f"{query}\n{self.headers}"
+                answer = plays.api.get(path, "") if known else ""
+                self.send_response(200 if answer else 404 if known else 401)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer.encode())
+                return
             given = self.headers.get("Authorization", "")
             wanted = "Basic " + b64encode(plays.login.encode()).decode() if plays.login else given
             if plays.login is not None and (not given or given != wanted):

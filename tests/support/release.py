@@ -74,6 +74,16 @@ class Release:
         if self._now == wanted:
             return
         self._now = None
+        files = [f"--values={path}" for path in self.target.values]
+        self.target.run(
+            self.target.helm, "upgrade", "--install", self.name, str(CHART), f"--namespace={self.namespace}",
+            "--create-namespace", *files, "--values=-", "--wait", "--timeout=3m",
+            given=yaml.safe_dump(self.all_values(wanted)),
+        )  # fmt: skip
+        self._now = wanted
+
+    def all_values(self, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The values of an installation with these changes, those of `target.values` excepted."""
         login = {"username": self.target.username, "password": self.target.password}
         values: dict[str, Any] = {
             "allowAnonymous": True,
@@ -88,13 +98,8 @@ class Release:
             "dockerApi": {"updateStrategy": {"type": "RollingUpdate"}},
         }
         merge(values, self.values)
-        merge(values, wanted)
-        files = [f"--values={path}" for path in self.target.values]
-        self.target.run(
-            self.target.helm, "upgrade", "--install", self.name, str(CHART), f"--namespace={self.namespace}",
-            "--create-namespace", *files, "--values=-", "--wait", "--timeout=3m", given=yaml.safe_dump(values),
-        )  # fmt: skip
-        self._now = wanted
+        merge(values, changes or {})
+        return values
 
     @contextlib.contextmanager
     def reached(self) -> Iterator["Release"]:
@@ -153,6 +158,12 @@ class Release:
         answer.seconds = time.monotonic() - since
         return answer
 
+    def log(self) -> str:
+        """What BinderHub has logged."""
+        return self.target.run(
+            self.target.kubectl, "logs", f"--namespace={self.namespace}", f"deployment/{self.service}", "--tail=-1"
+        )
+
     def build_pod(self) -> dict[str, Any]:
         """The one build pod that there is."""
         (pod,) = self.pods()
@@ -186,7 +197,9 @@ def ready_pods(release: Release, selector: str) -> list[bool]:
 
 
 def path(repository: str, ref: str) -> str:
-    """The path of a request for a build."""
+    """The path of a request for a build. `repository` can begin with a provider of its own: /gh/owner/name."""
+    if repository.startswith("/"):
+        return f"/build{repository}/{quote(ref, safe='')}?build_only=true"
     url = repository if "://" in repository else f"http://git.lab.test/{repository}.git"
     return f"/build/git/{quote(url, safe='')}/{quote(ref, safe='')}?build_only=true"
 

@@ -405,6 +405,11 @@ FAILURES = {
         "Try again. If it fails again, read BinderHub's log.",
         retryable=True,
     ),
+    "BHS909": FailureKind(
+        "The repository's host refuses the credentials",
+        "The repository's host refuses the credentials of this service: {detail}",
+        "Ask the administrator to replace the token for this host. It is wrong, was revoked, or has expired.",
+    ),
 }
 
 

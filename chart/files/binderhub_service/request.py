@@ -25,6 +25,8 @@ _STATUS_CODES = {400: "BHS903", 401: "BHS901", 403: "BHS901", 404: "BHS903", 429
 # BinderHub's sentences, in binderhub/builder.py and repoproviders.py. The first that matches counts.
 _MESSAGES = (
     ("BHS904", re.compile("Could not resolve ref for ")),
+    ("BHS904", re.compile("(?s)Error resolving ref for .*(?:it is private|could not read Username|' not found)")),
+    ("BHS909", re.compile("Error resolving ref for .*(?:HTTP 401|Authentication failed for)")),
     ("BHS906", re.compile("Error resolving ref for .*(?:rate limit|HTTP 429)", re.IGNORECASE)),
     ("BHS905", re.compile("Error resolving ref for ")),
     ("BHS907", re.compile(r" is not allowed to launch\.")),
