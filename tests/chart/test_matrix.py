@@ -111,7 +111,10 @@ def selectors(objects: Objects) -> Iterator[tuple[str, Mapping[str, str]]]:
         spec = one.get("spec", {})
         name = f"{one['kind']} {one['metadata']['name']}"
         for found in (spec.get("selector"), spec.get("podSelector")):
-            if found:
+            if found and "matchExpressions" in found:
+                assert [one["operator"] for one in found["matchExpressions"]] == ["In"]
+                yield name, {one["key"]: value for one in found["matchExpressions"] for value in one["values"]}
+            elif found:
                 yield name, found.get("matchLabels", found)
 
 
