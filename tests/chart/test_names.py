@@ -1,5 +1,6 @@
 """Names, labels and selectors are those of the chart 2i2c-org/binderhub-service, at commit fc8bb6a."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def test_objects_have_upstreams_names(
 ) -> None:
     found = chart.render({**EVERYTHING, **override}, release=release).names()
     assert {(kind, name) for kind, name in found if not name.endswith(OURS)} == names
+
+
+def test_every_object_names_its_namespace(chart: Chart) -> None:
+    """Kustomize follows a reference only within one namespace, and an object without one is in another."""
+    found = {namespace: set[str]() for namespace in ("ns1", "builds")}
+    for one in chart.render({**EVERYTHING, "buildPods": {"namespace": "builds"}}):
+        found[one["metadata"]["namespace"]].add(f"{one['kind']} {one['metadata']['name']}")
+    of_builds = {name for name in found["builds"] if not re.search("docker-api|build|dind", name)}
+    assert of_builds == {"Role binderhub", "RoleBinding binderhub"}
+    assert not [name for name in found["ns1"] if re.search("docker-api|build|dind", name)]
 
 
 @pytest.mark.parametrize(
