@@ -12,7 +12,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from binderhub_service.docker_engine import DockerEngine
-from binderhub_service.objects import BuildSpec, make_pod
+from binderhub_service.manifests import BuildSpec, make_pod
 from chart_values.rendering import ANONYMOUS, Chart, Object, Objects
 from common.paths import CHART
 from support.helm3 import program as helm3_program

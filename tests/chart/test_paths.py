@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from binderhub_service.objects import owner_label
+from binderhub_service.manifests import owner_label
 from chart_values.rendering import Chart, Object, Objects
 from common.paths import CHART
 

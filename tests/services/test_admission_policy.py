@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from binderhub_service.docker_engine import DockerEngine
-from binderhub_service.objects import SECRET_ANNOTATION, BuildSpec, build_name, make_pod, make_secret, owner_label
+from binderhub_service.manifests import SECRET_ANNOTATION, BuildSpec, build_name, make_pod, make_secret, owner_label
 from binderhub_service.programs import BUILD
 from chart_values.rendering import ANONYMOUS, Chart, Objects
 from local_cluster import go_tools

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from binderhub_service.objects import owner_label
+from binderhub_service.manifests import owner_label
 from support.api_server import RUNS, ended
 from support.binderhub import until
 from support.executor_setting import Setting

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from binderhub_service.objects import GIT_FILE, SOURCE, BuildSpec, make_pod, make_secret
+from binderhub_service.manifests import GIT_FILE, SOURCE, BuildSpec, make_pod, make_secret
 from common import virtual_environment
 from local_cluster.binderhub_wheel import IMAGE
 from support.git_servers import GitServer, serving
-from unit.test_objects import ENGINE, WANTED
+from unit.test_manifests import ENGINE, WANTED
 
 REPO2DOCKER = IMAGE.parent / "repo2docker"
 USER, PASSWORD = "x-token", "t0ps3cret"

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.log_analysis import LogAnalysis
-from binderhub_service.objects import GIT_FILE, HANDOVER, SOURCE, BuildSpec, make_pod
+from binderhub_service.manifests import GIT_FILE, HANDOVER, SOURCE, BuildSpec, make_pod
 from binderhub_service.pod_logs import log_event
 from binderhub_service.programs import BUILD, FETCH, FETCHED, read_report, report_word
 from binderhub_service.programs.fetch import LINK_LEAVES, TOO_LARGE, link_that_leaves

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from binderhub_service.objects import SECRET_ANNOTATION
+from binderhub_service.manifests import SECRET_ANNOTATION
 from services.test_requests import failed, line, messages, nothing_left, until_event
 from support.api_proxy import Log
 from support.api_server import RUNS, ended

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from binderhub_service.objects import report_words
+from binderhub_service.manifests import report_words
 from binderhub_service.registry.confirmation import name_and_tag
 from services.test_audit import told
 from services.test_binderhub_registry import registry  # noqa: F401 - a fixture

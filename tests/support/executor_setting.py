@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from binderhub_service.objects import report_words
+from binderhub_service.manifests import report_words
 from common.paths import CHART
 from support.api_proxy import Log, Proxy, between
 from support.api_server import RUNS, WAITS, ApiServer, Namespace, ended, serving

@@ -12,7 +12,7 @@ from binderhub_service import builds
 from binderhub_service.builds import Builds
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.failures import Failure
-from binderhub_service.objects import BuildRequest, BuildSpec
+from binderhub_service.manifests import BuildRequest, BuildSpec
 from binderhub_service.subscribers import Subscribers
 
 ENGINE = DockerEngine("/run/binderhub-service/0123456789/docker-api.sock", True)

@@ -9,7 +9,7 @@ from binderhub_service.build_attempt import BuildAttempt
 from binderhub_service.cluster import Cluster
 from binderhub_service.failures import Failure
 from binderhub_service.kubernetes_api import ApiError, ApiUnreachable
-from binderhub_service.objects import BuildRequest
+from binderhub_service.manifests import BuildRequest
 from binderhub_service.pod_creator import PodCreator, failure_of
 from binderhub_service.registry.confirmation import confirm_push
 from binderhub_service.subscribers import Subscribers

@@ -7,7 +7,7 @@ from binderhub_service import Json
 from binderhub_service.cluster import Cluster, wait_for_change
 from binderhub_service.failures import Failure
 from binderhub_service.log_analysis import LogAnalysis
-from binderhub_service.objects import BuildRequest, has_push_container
+from binderhub_service.manifests import BuildRequest, has_push_container
 from binderhub_service.pod_creator import API_OUTAGE_SECONDS, PodCreator
 from binderhub_service.pod_fields import container_started, daemon_instance, node, was_oom_killed
 from binderhub_service.pod_logs import LogFollower, log_event

@@ -8,7 +8,7 @@ from binderhub_service.build import Build
 from binderhub_service.build_queue import BuildQueue
 from binderhub_service.cluster import Cluster
 from binderhub_service.failures import Failure
-from binderhub_service.objects import BuildRequest, build_name
+from binderhub_service.manifests import BuildRequest, build_name
 from binderhub_service.service_log import log_audit_event
 
 REPEAT_SECONDS = 30.0

@@ -9,7 +9,7 @@ from traitlets import Integer
 
 from binderhub_service import Json
 from binderhub_service.kubernetes_api import ApiClient, ApiError, api_client, release_owner_label
-from binderhub_service.objects import COMPONENT, OWNER_LABEL, delete_options
+from binderhub_service.manifests import COMPONENT, OWNER_LABEL, delete_options
 
 ENDED_SECONDS = 60
 """The process that watches a build deletes its ended pod. After so long there is no such process."""

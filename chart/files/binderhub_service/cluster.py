@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from binderhub_service import Json
 from binderhub_service.kubernetes_api import ApiClient, ApiError, ApiUnreachable, Reflector, ReflectorCallbacks
-from binderhub_service.objects import COMPONENT, OWNER_LABEL, delete_options
+from binderhub_service.manifests import COMPONENT, OWNER_LABEL, delete_options
 from binderhub_service.pod_fields import is_ready, node
 
 log = logging.getLogger("tornado.application")

@@ -22,7 +22,7 @@ from binderhub_service.cluster import Cluster
 from binderhub_service.docker_engine import DockerEngine
 from binderhub_service.failures import Failure
 from binderhub_service.kubernetes_api import api_client, release_owner_label
-from binderhub_service.objects import BuildRequest, BuildSpec
+from binderhub_service.manifests import BuildRequest, BuildSpec
 from binderhub_service.registry.login import DOCKERCONFIGJSON
 from binderhub_service.request import Requester, add_digest, call_when_closed, current_handler, requester_of
 from binderhub_service.service_log import log_audit_event

@@ -210,7 +210,7 @@ FAILURES = {
     "BHS504": FailureKind(
         "The daemon's disk is full",
         "The disk of the daemon on node {node} is full: {detail}",
-        "Free space there with `docker system prune` in its docker-api pod, or give dockerApi.storage more.",
+        "Run `docker system prune --all --force` in that node's docker-api pod, or raise dockerApi.storage.",
     ),
     "BHS505": FailureKind(
         "The daemon stopped answering",
@@ -390,14 +390,13 @@ FAILURES = {
     "BHS906": FailureKind(
         "The repository's host limits the request rate",
         "BinderHub could not look up the ref, because the repository's host limits its requests: {detail}",
-        "Try again later. An administrator can raise the limit with a token, such as"
-        " config.GitHubRepoProvider.access_token.",
+        "Try again later. An administrator can raise the limit with a token, such as GITHUB_ACCESS_TOKEN in extraEnv.",
         retryable=True,
     ),
     "BHS907": FailureKind(
         "The repository is banned",
         "The administrator of this service does not allow this repository: {detail}",
-        "Ask the administrator. The lists are banned_specs and allowed_specs of the provider in config.",
+        "Ask the administrator to change the provider's banned_specs or allowed_specs in config.",
     ),
     "BHS908": FailureKind(
         "BinderHub failed",

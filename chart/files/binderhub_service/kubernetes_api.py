@@ -22,7 +22,7 @@ from kubernetes import client
 from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from binderhub_service import Json
-from binderhub_service.objects import owner_label
+from binderhub_service.manifests import owner_label
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0

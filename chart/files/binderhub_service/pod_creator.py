@@ -9,7 +9,7 @@ from binderhub_service import Json
 from binderhub_service.cluster import Cluster
 from binderhub_service.failures import Failure
 from binderhub_service.kubernetes_api import ApiError, ApiUnreachable
-from binderhub_service.objects import BuildRequest, is_same_build, make_pod, make_secret
+from binderhub_service.manifests import BuildRequest, is_same_build, make_pod, make_secret
 from binderhub_service.pod_fields import has_ended
 from binderhub_service.subscribers import Subscribers
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from binderhub_service import Json
 from binderhub_service.cluster import Cluster, wait_for_change
 from binderhub_service.kubernetes_api import ApiClient, ApiError, ApiUnreachable
-from binderhub_service.objects import has_push_container, report_words
+from binderhub_service.manifests import has_push_container, report_words
 from binderhub_service.pod_fields import container_ended, container_started
 from binderhub_service.programs import BUILD, CONTAINERS, PUSH, read_report
 from binderhub_service.subscribers import Subscribers

@@ -4,7 +4,7 @@ Its source is an argument of `python3 -I -c`; see fetch.py. It has two processes
 reads the repository, and the parent, which never does, reports how that ended. The file `built` tells the container
 `push` that the image exists. `push` also gives docker the logins that it needs, so no file or variable has one.
 
-Its arguments are a JSON object (see objects.py), and the command of repo2docker with its options.
+Its arguments are a JSON object (see manifests.py), and the command of repo2docker with its options.
 """
 
 import gc

@@ -4,7 +4,7 @@ Its source is an argument of `python3 -I -c`; see fetch.py. The repository is no
 daemon's API, whose answers have the registry's error and the digest in separate fields. It ends with a report that
 BinderHub trusts because of its word. Until then, it gives docker in `builder` the logins that base images need.
 
-Its argument is a JSON object: see objects.py.
+Its argument is a JSON object: see manifests.py.
 """
 
 import base64

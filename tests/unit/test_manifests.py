@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from binderhub_service.docker_engine import DockerEngine
-from binderhub_service.objects import BuildSpec, build_name, make_pod, make_secret, report_words
+from binderhub_service.manifests import BuildSpec, build_name, make_pod, make_secret, report_words
 from binderhub_service.programs import CONTAINERS
 from binderhub_service.programs.fetch import AUTHORITIES
 
