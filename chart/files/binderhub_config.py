@@ -8,6 +8,8 @@ chart's own, then all others, both ordered by their keys. They see `c` and `get_
 them defined.
 """
 
+import json
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +62,7 @@ from binderhub_service.registry import login  # noqa: E402
 from binderhub_service.repo_providers import git_address, repo_providers  # noqa: E402
 
 login.configure(c, Path(__file__).parent)
+git_address.strip_tokens(os.environ)
 
 if get_chart_config("buildPods.executor") != "upstream":
     c.BinderHub.build_class = "binderhub_service.executor.ServiceBuildExecutor"
@@ -86,7 +89,9 @@ _nodes = without_nulls(get_chart_config("builders.nodeSelector") or {})
 if get_chart_config("builders.architecture"):
     _nodes.setdefault("kubernetes.io/arch", get_chart_config("builders.architecture"))
 if _nodes:
-    c.KubernetesBuildExecutor.node_selector = _nodes
+    c.KubernetesBuildExecutor.node_selector = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in _nodes.items()
+    }
 if get_chart_config("builders.affinity") and get_chart_config("buildPods.executor") != "upstream":
     c.KubernetesBuildExecutor.affinity = get_chart_config("builders.affinity")
 

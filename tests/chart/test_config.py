@@ -1,5 +1,7 @@
 """binderhub_config.py, run as BinderHub runs it: by traitlets, beside the chart-config.yaml of a rendered release."""
 
+import os
+
 import pytest
 from support.config_mount import Mount
 
@@ -66,10 +68,41 @@ def test_a_null_in_a_mapping_removes_its_key(mount: Mount) -> None:
     assert executor.node_selector == {"kubernetes.io/arch": "amd64", "a": "b"}
 
 
-def test_a_password_may_be_an_equals_sign(mount: Mount) -> None:
-    values = {"registry": {"server": "quay.io", "username": "=", "password": "="}}
-    registry = mount.load(values).DockerRegistry
-    assert (registry.username, registry.password) == ("=", "=")
+@pytest.mark.parametrize("sign", ["=", "<<"])
+def test_a_password_may_be_a_sign_of_yaml(mount: Mount, sign: str) -> None:
+    values = {"registry": {"server": "quay.io", "username": sign, "password": sign}, "custom": {sign: {"a": sign}}}
+    config = mount.load(values)
+    assert (config.DockerRegistry.username, config.DockerRegistry.password) == (sign, sign)
+
+
+def test_values_of_labels_of_nodes_are_text_for_build_pods(mount: Mount) -> None:
+    config = mount.load({"builders": {"nodeSelector": {"a": True, "b": 1}}})
+    assert config.KubernetesBuildExecutor.node_selector == {"kubernetes.io/arch": "amd64", "a": "true", "b": "1"}
+
+
+@pytest.mark.parametrize("name", ["GITHUB_ACCESS_TOKEN", "GITLAB_PRIVATE_TOKEN"])
+def test_white_space_around_a_token_is_removed(mount: Mount, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """BinderHub could not send it, and its complaint would show it to visitors."""
+    monkeypatch.setenv(name, " canary-t0ken\n")
+    mount.load({})
+    assert os.environ[name] == "canary-t0ken"
+
+
+def test_a_token_with_a_line_break_ends_the_start(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACCESS_TOKEN", "canary\nt0ken")
+    with pytest.raises(SystemExit) as ended:
+        mount.load({})
+    assert str(ended.value).startswith("The variable GITHUB_ACCESS_TOKEN has a space or a line break in it.")
+    assert "canary" not in str(ended.value)
+
+
+@pytest.mark.parametrize("trait", ["GitHubRepoProvider.access_token", "GitLabRepoProvider.private_token"])
+def test_a_configured_token_with_a_line_break_ends_the_start(mount: Mount, trait: str) -> None:
+    section, name = trait.split(".")
+    with pytest.raises(SystemExit) as ended:
+        mount.load({"config": {section: {name: "canary-t0ken\n"}}})
+    assert str(ended.value).startswith(f"config.{trait} has a space or a line break in it.")
+    assert "canary" not in str(ended.value)
 
 
 def test_snippets_run_in_the_order_of_their_keys_and_see_those_before(mount: Mount) -> None:

@@ -126,6 +126,7 @@ def test_other_providers_log_no_login(service: Service) -> None:
         "repo",
         "ext::sh -c id",
         "-upload-pack=id",
+        "https://git.example/repo?private_token=a",
     ],
 )
 def test_a_malformed_address_is_refused(service: Service, url: str) -> None:
@@ -399,7 +400,6 @@ def test_a_listed_host_gets_the_credentials(with_credentials: Service, url: str)
         "https://stra\u00dfe.example.org/repo",
         "https://g\u0131t.example.org/repo",
         "https://\uff47it.example.org/repo",
-        "https://evil.example?git.example.org/repo",
     ],
 )
 def test_another_host_gets_no_credentials(with_credentials: Service, url: str) -> None:

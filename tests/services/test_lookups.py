@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from binderhub_service.repo_providers import git_address
 from common.paths import CHART
 from support.binderhub import PATIENCE_SECONDS, Installed, Service, new_ref, running, until
 
@@ -191,7 +192,7 @@ class Archive(RepoProvider):
         return self.spec
 
     def get_repo_url(self):
-        return self.spec
+        return unquote(self.spec)
 
     def get_build_slug(self):
         return "ckan-1"
@@ -211,6 +212,23 @@ def test_the_image_of_an_archive_is_named_by_its_address_too(binderhub: Installe
     assert names[0] != names[1]
     assert names[0] == names[2]
     assert all(name.endswith(f":{ref}") for name in names)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:canary@archive.example/dataset/x",
+        "https://canary%40archive.example/dataset/x",
+        "https://user:canary\\@archive.example/dataset/x",
+    ],
+)
+def test_a_login_in_the_address_of_an_archive_is_refused(binderhub: Installed, tmp_path: Path, address: str) -> None:
+    masked = "from binderhub_service import service_log\nservice_log.mask_logins()\n"
+    with running(binderhub, tmp_path, CONFIG + masked + ARCHIVE) as service:
+        (event,) = service.events(quote(f"{address}-{new_ref()}", safe=""), provider="ckan")
+        assert git_address.LOGIN_IN_ADDRESS in event["message"]
+        assert "canary" not in str(event)
+        assert "canary" not in service.log.read_text()
 
 
 def test_binderhub_has_the_providers_of_archives(binderhub: Installed) -> None:

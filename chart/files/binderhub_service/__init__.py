@@ -10,10 +10,12 @@ Json = dict[str, Any]
 
 
 class Loader(yaml.SafeLoader):
-    """Reads YAML that Helm has written, in which `=` is a text, and not what YAML 1.1 has planned for it."""
+    """Reads YAML that Helm has written, in which `=` and `<<` are texts, and not what YAML 1.1 has planned for them."""
 
-
-Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)  # type: ignore[type-var]
+    yaml_implicit_resolvers = {  # noqa: RUF012 - yaml's
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":value", ":merge"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def read_yaml(text: str) -> Json:

@@ -3,6 +3,7 @@
 import re
 import sys
 import unicodedata
+from collections.abc import MutableMapping
 from typing import Any
 
 LOGIN_IN_ADDRESS = (
@@ -10,7 +11,7 @@ LOGIN_IN_ADDRESS = (
     "this service to configure Git credentials."
 )
 MALFORMED_ADDRESS = (
-    "The repository's address is malformed. Give it as https://HOST/PATH, without spaces or backslashes."
+    "The repository's address is malformed. Give it as https://HOST/PATH, without spaces, backslashes or a query."
 )
 MALFORMED_REF = "The ref begins with a hyphen, as options of Git do. Ask for a branch, a tag or a commit."
 
@@ -35,6 +36,18 @@ MALFORMED_CREDENTIALS = (
     "them."
 )
 
+TOKEN_VARIABLES = (
+    "GITHUB_ACCESS_TOKEN",
+    "GITHUB_CLIENT_ID",
+    "GITHUB_CLIENT_SECRET",
+    "GITLAB_ACCESS_TOKEN",
+    "GITLAB_PRIVATE_TOKEN",
+)
+TOKEN_TRAITS = ("access_token", "private_token", "client_id", "client_secret")
+"""Traits of BinderHub's providers, which it sends to the API of a host."""
+MALFORMED_TOKEN = "{} has a space or a line break in it. Remove it, also at the end."  # noqa: S105 - a sentence
+
+_TOKEN = re.compile(r"[\x21-\x7e]*")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE)
 _SCP = re.compile(r"([^/@]+)@([^/-][^/]*?):")
@@ -68,9 +81,18 @@ def validated(url: str, ref: str) -> str:
     if not authority and scheme.lower() not in ("http", "https") and not _FORBIDDEN.search(url):
         return f"{scheme.lower()}://{path}"  # file:///…, where an administrator allows that
     place = _AUTHORITY.fullmatch(host)
+    # Git adds to the address, so that no server would see the query as such. It may be a token.
+    if "?" in path:
+        raise ValueError(MALFORMED_ADDRESS)
     if not place or not _is_host(place[1]) or int(place[2] or 1) not in range(1, 65536) or _FORBIDDEN.search(url):
         raise ValueError(MALFORMED_ADDRESS if not at else LOGIN_IN_ADDRESS)
     return f"{scheme.lower()}://{authority}{path}"
+
+
+def has_login(address: str) -> bool:
+    """Whether the address of an archive has a login in it."""
+    found = _ADDRESS.fullmatch(address)
+    return "@" in unicodedata.normalize("NFKC", found[2] if found else address).replace("%40", "@")
 
 
 def _is_host(host: str) -> bool:
@@ -95,17 +117,38 @@ def is_secure(url: str) -> bool:
 
 
 def are_credentials(text: str) -> bool:
-    r"""Whether `text` is what `git credential` reads: lines of key=value, with line breaks or \n between them."""
+    r"""Whether `text` is a whole login as `git credential` reads it: lines of key=value, or with \n between them."""
     lines = [line for line in text.replace("\\n", "\n").split("\n") if line]
-    return bool(lines) and all(_CREDENTIAL.fullmatch(line) for line in lines)
+    keys = {line.partition("=")[0] for line in lines if line.partition("=")[2]}
+    # Without a password, git asks for one, and its complaint shows the user's name, which may be a token.
+    return (keys >= {"username", "password"} or keys >= {"authtype", "credential"}) and all(
+        _CREDENTIAL.fullmatch(line) for line in lines
+    )
+
+
+def strip_tokens(environ: MutableMapping[str, str]) -> None:
+    """Remove white space around the tokens that BinderHub's providers read from variables.
+
+    A file from which somebody makes a Secret often ends with a line break. tornado refuses to send such a token, and
+    its error, which visitors see, has the token in it.
+    """
+    for name in TOKEN_VARIABLES:
+        if name in environ:
+            environ[name] = environ[name].strip()
+            if not _TOKEN.fullmatch(environ[name]):
+                sys.exit(MALFORMED_TOKEN.format(f"The variable {name}"))
 
 
 def refuse_malformed_credentials(c: Any) -> None:  # noqa: ANN401 - traitlets' Config
-    """End the process with a sentence where git_credentials of any provider are malformed.
+    """End the process with a sentence where git_credentials or a token of any provider are malformed.
 
     SystemExit, since traitlets logs any other error of a configuration file and goes on without the rest of the file.
     """
     for section in sorted(c):
+        for trait in TOKEN_TRAITS:
+            token = c[section].get(trait) if hasattr(c[section], "get") else None
+            if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
+                sys.exit(MALFORMED_TOKEN.format(f"config.{section}.{trait}"))
         given = c[section].get("git_credentials") if hasattr(c[section], "get") else None
         if given and not (isinstance(given, str) and are_credentials(given)):
             sys.exit(MALFORMED_CREDENTIALS.format(f"config.{section}.git_credentials"))
