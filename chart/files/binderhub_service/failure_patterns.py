@@ -41,13 +41,19 @@ _GIT = (
 )
 _GIT_REASON = re.compile(r"(?:fatal|error): ")
 
-# The first that matches counts. A number alone proves nothing: addresses and tags contain numbers.
+_WORD = re.compile(r"[^\s\"'\[\](){}<>,]+")
+# The first that matches counts. Names of images and addresses are left out of the text before, because a visitor
+# chooses them. A number alone proves nothing: versions and sizes contain numbers.
 _PUSH = (
     ("BHS605", r"x509: |certificate signed by unknown authority|tls: failed to verify|HTTP response to HTTPS client"),
     ("BHS602", r"HTTP 413\b|\b413 [A-Z]|[Ee]ntity [Tt]oo [Ll]arge|\bsize invalid\b"),
     ("BHS603", r"HTTP 429\b|\b429 [A-Z]|(?i:too ?many ?requests|rate limit|rate exceeded)"),
     # Amazon ECR, Google Artifact Registry, Harbor, Azure, Quay.
-    ("BHS610", r"(?i:immutab|cannot be overwritten|tag \S+ already exists|TAG_?ALREADY_?EXISTS|tag is locked)"),
+    (
+        "BHS610",
+        r"(?i:immutab|cannot be overwritten|does not allow updating|tag \S+ already exists|TAG_?ALREADY_?EXISTS"
+        r"|tag is locked)",
+    ),
     (
         "BHS612",
         r"(?i:quota|storage (?:limit|space)|upper limit of|insufficient storage)|\b507 [A-Z]|HTTP 507\b"
@@ -64,15 +70,16 @@ _PUSH = (
         r"|insufficient_scope|authentication required|authorization failed|status: 40[13]\b",
     ),
     (
-        "BHS607",
-        r"HTTP 5\d\d\b|\b5\d\d [A-Z]|status(?: code)?:? 5\d\d|connection reset by peer|broken pipe"
-        r"|unexpected EOF|: EOF\b|use of closed network connection|server closed idle connection|GOAWAY"
-        r"|http2: |stream error: |bad record MAC|transport connection broken",
+        "BHS604",
+        r"dial (?:tcp|udp)\b|no such host|connection refused|no route to host|network is unreachable"
+        r"|server misbehaving|TLS handshake timeout",
     ),
     (
-        "BHS604",
-        r"no such host|connection refused|i/o timeout|no route to host|network is unreachable|server misbehaving"
-        r"|TLS handshake timeout|context deadline exceeded|Client\.Timeout",
+        "BHS607",
+        r"HTTP 5\d\d\b|\b5\d\d [A-Z]|status(?: code)?:? 5\d\d|connection reset by peer|connection timed out|broken pipe"
+        r"|\bEOF\b|use of closed (?:network )?connection|server closed idle connection|GOAWAY|i/o timeout"
+        r"|http2: |stream error: |bad record MAC|transport connection broken|timeout awaiting response headers"
+        r"|context deadline exceeded|Client\.Timeout",
     ),
 )
 _DAEMON_DISK_FULL = re.compile(r"/var/lib/(?:docker|containerd)/\S*: no space left on device")
@@ -80,7 +87,7 @@ _DAEMON_DISK_FULL = re.compile(r"/var/lib/(?:docker|containerd)/\S*: no space le
 # BuildKit: source/containerimage and util/resolver. The image's name has no spaces.
 _BASE_IMAGE = re.compile(
     r"failed to resolve source metadata for (?P<image>\S{1,500}): (?P<reason>.*)"
-    r"|(?P<copy>failed to (?:copy: httpReadSeeker|authorize|fetch (?:anonymous|oauth) token).*)"
+    r"|(?P<copy>failed to (?:copy: |read expected number of bytes|authorize|fetch (?:anonymous|oauth) token).*)"
 )
 _BASE_IMAGE_CODES = (
     ("BHS112", re.compile(r"\b429\b|(?i:too ?many ?requests|rate limit)")),
@@ -95,8 +102,10 @@ _BASE_IMAGE_CODES = (
 )
 
 _KILLED = re.compile(
-    r"\bKilled\b|SIGKILL|\bsignal:? 9\b|\bexit (?:code|status) 137\b|\bError 137\b|returned non-zero exit status 137"
-    r"|[Oo]ut of memory|oom[-_]kill|[Cc]annot allocate (?:memory|vector)|\bMemoryError\b|std::bad_alloc"
+    # "Killed 12 mutants" is what a program counts.
+    r"\bKilled\b(?! \d)|SIGKILL|\bsignal:? 9\b|\b[Ee]xit (?:code|status):? (?:137|-9)\b|\b(?:Error|errno) 137\b"
+    r"|returned non-zero exit status 137|[Oo]ut of memory|oom[-_]kill|[Cc]annot allocate (?:memory|vector)"
+    r"|[Uu]nable to allocate|\bMemoryError\b|std::bad_alloc"
     r"|heap out of memory|OutOfMemoryError"
 )
 
@@ -133,7 +142,20 @@ def push_failure(error: str) -> str:
     """Code of a push that failed with this error of the daemon or the registry."""
     if _DAEMON_DISK_FULL.search(error):
         return "BHS504"
-    return next((code for code, pattern in _PUSH if re.search(pattern, error)), "BHS606")
+    text = without_names(error)
+    return next((code for code, pattern in _PUSH if re.search(pattern, text)), "BHS606")
+
+
+def without_names(error: str) -> str:
+    """The text with NAME for each word with a slash: addresses, and names of images and files."""
+
+    def replaced(found: re.Match[str]) -> str:
+        word = found[0]
+        if "/" not in word or word.startswith("i/o"):
+            return word
+        return "NAME:" if word.endswith(":") else "NAME"
+
+    return _WORD.sub(replaced, error)
 
 
 def base_image_failure(error: str) -> tuple[str, str] | None:
@@ -142,7 +164,8 @@ def base_image_failure(error: str) -> tuple[str, str] | None:
     if not found:
         return None
     reason = found["reason"] or found["copy"]
-    code = next((code for code, pattern in _BASE_IMAGE_CODES if pattern.search(reason)), "BHS113")
+    text = without_names(reason)
+    code = next((code for code, pattern in _BASE_IMAGE_CODES if pattern.search(text)), "BHS113")
     return code, f"{found['image']}: {reason}" if found["image"] else reason
 
 

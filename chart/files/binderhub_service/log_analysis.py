@@ -16,6 +16,8 @@ SEARCHED = 4096
 _TAIL = 512
 _CUT = " [...] "
 LAST_LINES = 20
+_STEP_LINES = 200
+"""Of so many last lines of a step one may say that a process was killed: the other jobs of `make -j` print on."""
 _CHECK_LINES = 5
 """How many of the last lines of a check its failure quotes."""
 
@@ -84,7 +86,7 @@ class LogAnalysis:
     """The report of each container's program."""
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     fetched: deque[str] = field(default_factory=lambda: deque(maxlen=200))
-    _of_step: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    _of_step: deque[str] = field(default_factory=lambda: deque(maxlen=_STEP_LINES))
     """The last lines that one step has printed."""
     _step_number: str = ""
     _lines: dict[str, LineSplitter] = field(default_factory=dict)
@@ -206,8 +208,8 @@ class LogAnalysis:
             detail = f"the check ended with exit code {analysis.exit_code}."
         else:
             return Failure("BHS206", {**particulars, "detail": "\n".join(check["lines"][-_CHECK_LINES:])})
-        said = [self.output.step_output.sub("", line, count=1) for line in analysis._of_step]
-        return Failure("BHS114", {**particulars, "detail": "\n".join([detail, *said[-_CHECK_LINES:]])})
+        said = [self.output.step_output.sub("", line, count=1) for line in list(analysis._of_step)[-_CHECK_LINES:]]
+        return Failure("BHS114", {**particulars, "detail": "\n".join([detail, *said])})
 
     def _of_push(self, error: str, particulars: dict[str, Any]) -> Failure:
         # In one line: docker passes on a proxy's page, which may have several.
