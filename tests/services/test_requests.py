@@ -142,13 +142,24 @@ def test_a_build_is_over_when_its_push_reports_success(setting: Setting) -> None
 
 
 @pytest.mark.parametrize("extra_config", ['c.KubernetesBuildExecutor.push_secret = ""\n'], indirect=True)
-def test_without_a_push_the_report_of_the_builder_is_the_end(setting: Setting) -> None:
+def test_without_a_push_the_image_is_not_ready(setting: Setting) -> None:
     with setting.build() as stream:
         pod, log = setting.start()
         assert [one["name"] for one in pod["spec"]["containers"]] == ["fetch", "builder"]
         log.print(line("Step 1\n"), report(pod, "builder"))
         end = stream.rest()[-1]
-    assert (end["phase"], "digest" in end) == ("ready", False)
+    assert (end["phase"], end["code"]) == ("failed", "BHS608")
+    assert "not pushed: push_secret is empty" in end["what"]
+
+
+@pytest.mark.parametrize("extra_config", ['c.KubernetesBuildExecutor.push_secret = ""\n'], indirect=True)
+def test_without_a_push_an_image_that_the_registry_holds_is_ready(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        setting.hold(pod)
+        log.print(line("Step 1\n"), report(pod, "builder"))
+        end = stream.rest()[-1]
+    assert (end["phase"], end["digest"]) == ("ready", DIGEST)
 
 
 ENVIRONMENT = """

@@ -11,7 +11,7 @@ from binderhub_service.failures import Failure
 from binderhub_service.kubernetes_api import ApiError, ApiUnreachable
 from binderhub_service.manifests import BuildRequest
 from binderhub_service.pod_creator import PodCreator, failure_of
-from binderhub_service.registry.confirmation import confirm_push
+from binderhub_service.registry.confirmation import confirm_presence, confirm_push
 from binderhub_service.subscribers import Subscribers
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ class Build:
         await self._builds.wait_for_turn(self, has_pod=self._attempt.has_running_pod())
         failure = await self._attempt.run()
         spec, registry = self.request.spec, self.request.registry
-        if failure is None and spec.pushes and registry is not None:
-            self.digest, failure = await confirm_push(registry, spec.image_name, self._attempt.log_analysis.digest)
+        if failure is None and registry is not None:
+            if spec.pushes:
+                self.digest, failure = await confirm_push(registry, spec.image_name, self._attempt.log_analysis.digest)
+            else:
+                self.digest, failure = await confirm_presence(registry, spec.image_name)
         return failure
 
     def _new_attempt(self, creator: PodCreator) -> BuildAttempt:

@@ -53,3 +53,15 @@ async def confirm_push(registry: Any, image: str, pushed: str) -> tuple[str, Fai
             found = f"it holds {held} instead" if held else "it has no such image"
             return "", Failure("BHS608", {"name": image, "detail": f"{pushed} was pushed, but {found}"})
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def confirm_presence(registry: Any, image: str) -> tuple[str, Failure | None]:  # noqa: ANN401
+    """The digest of an image that was not to be pushed, or why the build failed: the registry has to hold it."""
+    try:
+        held = await held_digest(registry, image)
+    except RegistryUnknown as unknown:
+        return "", Failure("BHS609", {"name": image, "detail": str(unknown)})
+    if held:
+        return held, None
+    detail = "the image was built, and not pushed: push_secret is empty, or repo2docker_extra_args has --no-push"
+    return "", Failure("BHS608", {"name": image, "detail": detail})
