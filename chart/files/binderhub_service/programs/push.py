@@ -145,10 +145,10 @@ def answer(logins: Logins, action: str, server: str) -> bytes:
 class Refused(Exception):  # noqa: N818 - the registry's answer, or the daemon's
     """The daemon answered that the push failed, with the registry's error or its own."""
 
-    def __init__(self, error: str, has_pushed_layers: bool = False) -> None:
-        """`has_pushed_layers` says that the registry accepted the login at first."""
+    def __init__(self, error: str, login_was_accepted: bool = False) -> None:
+        """`login_was_accepted` says that the registry accepted the login at first."""
         super().__init__(error)
-        self.has_pushed_layers = has_pushed_layers
+        self.login_was_accepted = login_was_accepted
 
 
 def wait_for_image(handover: Path) -> bool:
@@ -208,7 +208,7 @@ def follow(lines: Iterator[bytes]) -> str:
     for line in lines:
         event, error, aux = read_event(line)
         if event.get("error") or error:
-            raise Refused(str(error.get("message") or event.get("error")), "Pushed" in states.values())
+            raise Refused(str(error.get("message") or event.get("error")), any(map(is_accepted, states.values())))
         digest = str(aux.get("Digest") or "") or digest
         status, layer = str(event.get("status") or ""), str(event.get("id") or "")
         if found := _DIGEST.search(status):
@@ -222,6 +222,11 @@ def follow(lines: Iterator[bytes]) -> str:
             printed_at = time.monotonic()
             say(f"{layer}: {status} {event.get('progress') or ''}".rstrip(), "pushing")
     return digest
+
+
+def is_accepted(status: str) -> bool:
+    """Whether a layer's status says that the registry has accepted the login."""
+    return status in ("Pushing", "Pushed", "Layer already exists") or status.startswith("Mounted from ")
 
 
 def read_event(line: bytes) -> tuple[Json, Json, Json]:
@@ -245,7 +250,7 @@ def push_with_new_token(path: str, image: str, logins: Logins) -> str:
     try:
         return push(path, image, logins)
     except Refused as refused:
-        if not (refused.has_pushed_layers and _EXPIRED.search(str(refused))):
+        if not (refused.login_was_accepted and _EXPIRED.search(str(refused))):
             raise
         say(f"The registry no longer accepts the token of this push, trying once more: {refused}", "pushing")
     return push(path, image, logins)
