@@ -26,7 +26,7 @@ from binderhub_service.programs.push import DOCKER_HUB, Logins, registry_of
 from binderhub_service.programs.shared import DAEMON_LOST, DAEMON_SILENT
 
 REPO2DOCKER = """
-import json, os, pathlib, subprocess, sys, time
+import argparse, json, os, pathlib, subprocess, sys, time
 class Repo2Docker: pass
 class App:
     repo, ref = "repo", "ref"
@@ -44,7 +44,13 @@ class App:
             (path / "large").write_bytes(bytes(3 << 20))
         trusted = {name: os.environ.get(name) for name in ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
         print(json.dumps(trusted), flush=True)
+def get_argparser():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build-memory-limit", help=argparse.SUPPRESS)
+    return parser
 def make_r2d(arguments):
+    if "--build-memory-limit" in arguments:
+        sys.exit("it is refused")
     if "--no-such" in arguments:
         print("usage: -c [-h]\\n-c: error: unrecognized arguments: --no-such", file=sys.stderr)
         sys.exit(2)
@@ -301,6 +307,14 @@ def test_an_argument_that_repo2docker_refuses_is_reported(pod: Pod) -> None:
     assert err[-1] == reported("word-fetch", refused="unrecognized arguments: --no-such")
 
 
+def test_a_memory_limit_that_repo2docker_no_longer_has_is_left_out(pod: Pod) -> None:
+    limit = ("--build-memory-limit", "2147483648")
+    code, out, _ = ended(pod.fetch(*limit))
+    assert code == 0
+    assert any("does not know --build-memory-limit" in line for line in out)
+    assert "built jupyter-repo2docker --text" in " ".join(ended(pod.build("--text", *limit))[1])
+
+
 def silences(lines: list[str]) -> list[str]:
     """What lines in repo2docker's form say about waiting."""
     events = [json.loads(line) for line in lines if line.startswith("{")]
@@ -360,6 +374,14 @@ def test_a_push_whose_token_expires_is_tried_once_more(built: Pod) -> None:
     assert (code, err) == (0, [reported("word-push", digest="sha256:d")])
     assert len(built.daemon.pushed) == 2
     assert any("no longer accepts the token" in line for line in out)
+
+
+@pytest.mark.parametrize("status", ["Pushing", "Layer already exists", "Mounted from library/debian"])
+def test_a_token_that_expires_during_the_only_new_layer_is_replaced(built: Pod, status: str) -> None:
+    layer = {"id": "0a", "status": status}
+    built.daemon.then = [[layer, UNAUTHORIZED], [{"aux": {"Tag": "1", "Digest": "sha256:d"}}]]
+    assert ended(built.push())[0] == 0
+    assert len(built.daemon.pushed) == 2
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from binderhub_service.programs.shared import (
     ended,
     hold_images,
     hold_lock,
+    known_arguments,
     report,
 )
 
@@ -165,7 +166,7 @@ def run_repo2docker(arguments: list[str], settings: dict[str, Any], child: Child
         return os.waitstatus_to_exitcode(status)
     code = 1
     try:
-        sys.argv = arguments
+        sys.argv = known_arguments(arguments)
         repo2docker.main()
         code = 0
     except SystemExit as exits:

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from binderhub_service.programs.shared import hold_lock, report
+from binderhub_service.programs.shared import MEMORY_LIMIT, hold_lock, known_arguments, report
 
 AUTHORITIES = "BINDERHUB_SERVICE_AUTHORITIES"
 """Names a file with certificates of authorities that are trusted in addition to those of the image."""
@@ -145,10 +145,13 @@ def configured(word: str, arguments: list[str]) -> Any:  # noqa: ANN401 - a Repo
     from repo2docker.__main__ import make_r2d
 
     gc.enable()
+    known = known_arguments(arguments)
+    if known != arguments:
+        print(f"This repo2docker does not know {MEMORY_LIMIT}, which is left out: dockerApi.resources limits builds.")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return make_r2d(["--no-build", *arguments])
+            return make_r2d(["--no-build", *known])
     except SystemExit:
         text = said.getvalue().strip()
         print(text, file=sys.stderr)

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -17,9 +18,26 @@ DAEMON_LOST = 69
 """Exit code if the daemon ended while a program used it; EX_UNAVAILABLE of sysexits.h."""
 DAEMON_SILENT = 70
 """Exit code if the daemon stopped answering; EX_SOFTWARE of sysexits.h."""
+MEMORY_LIMIT = "--build-memory-limit"
 PING_SECONDS = 5.0
 """How often the daemon is asked for a sign of life, and how long its answer may take."""
 TICK_SECONDS = 0.02
+
+
+def known_arguments(arguments: list[str]) -> list[str]:
+    """The arguments without BinderHub's memory_limit, if this repo2docker no longer has such a limit.
+
+    repo2docker of 2026 knows the option only to refuse it, and hides it from its help.
+    """
+    from repo2docker import __main__ as repo2docker
+
+    if MEMORY_LIMIT not in arguments:
+        return arguments
+    options = [one for one in repo2docker.get_argparser()._actions if MEMORY_LIMIT in one.option_strings]
+    if any(one.help != SUPPRESS for one in options):
+        return arguments
+    position = arguments.index(MEMORY_LIMIT)
+    return [*arguments[:position], *arguments[position + 2 :]]
 
 
 def report(word: str, **particulars: object) -> None:
