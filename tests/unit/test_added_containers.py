@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from binderhub_service.pod_fields import has_ended
 from binderhub_service.pod_status import (
     Ended,
     Failed,
@@ -71,6 +72,8 @@ def test_the_last_version_of_a_deleted_pod_needs_no_spec() -> None:
         ('Container fetch exceeded its local ephemeral storage limit "1Gi". ', "BHS109"),
         ("The node was low on resource: ephemeral-storage. Threshold quantity: 1, available: 0. ", "BHS702"),
         ('Usage of EmptyDir volume "cache" exceeds the limit "1Gi". ', "BHS702"),
+        ('Container builder exceeded its local ephemeral storage limit "1Gi". ', "BHS707"),
+        ('Container istio-proxy exceeded its local ephemeral storage limit "1Gi". ', "BHS707"),
     ],
 )
 def test_a_repository_that_exceeds_a_limit_of_the_disk_is_too_large(message: str, code: str) -> None:
@@ -78,3 +81,18 @@ def test_a_repository_that_exceeds_a_limit_of_the_disk_is_too_large(message: str
     found = deleted_pod_state(last)
     assert isinstance(found, Failed)
     assert found.failure.code == code
+
+
+def test_a_pod_whose_added_container_runs_on_has_ended() -> None:
+    """As a process that begins later sees it: it adopts no such pod, and the cleaner deletes it."""
+    finished = "2026-01-01T00:00:00Z"
+    terminated = {"terminated": {"exitCode": 0, "finishedAt": finished, "startedAt": finished}}
+    ended = [{"name": name, "state": terminated} for name in CONTAINERS]
+    pod: dict[str, Any] = {
+        "metadata": {"name": "p", "creationTimestamp": finished},
+        "spec": {"containers": [{"name": name} for name in (*CONTAINERS, "istio-proxy")]},
+        "status": {"phase": "Running", "containerStatuses": [*ended, {**SIDECAR, "state": {"running": {}}}]},
+    }
+    assert has_ended(pod)
+    pod["status"]["containerStatuses"] = ended[:-1]
+    assert not has_ended(pod)

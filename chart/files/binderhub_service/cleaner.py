@@ -10,6 +10,7 @@ from traitlets import Integer
 from binderhub_service import Json
 from binderhub_service.kubernetes_api import ApiClient, ApiError, api_client, release_owner_label
 from binderhub_service.manifests import COMPONENT, OWNER_LABEL, delete_options
+from binderhub_service.pod_fields import has_ended
 
 ENDED_SECONDS = 60
 """The process that watches a build deletes its ended pod. After so long there is no such process."""
@@ -53,11 +54,10 @@ def _delete(api: ApiClient, path: str, pod: Json, reason: str) -> None:
 def reason_to_delete(pod: Json, now: datetime, max_age: int, max_pending: int) -> str:
     """Why nobody needs this pod any more; empty if somebody may. The maxima are in seconds, 0 means never."""
     metadata, status = pod["metadata"], pod.get("status") or {}
-    phase = status.get("phase", "Pending")
     if metadata.get("deletionTimestamp"):
         return "its node does not end it" if _age(metadata["deletionTimestamp"], now) > TERMINATING_SECONDS else ""
-    if phase in ("Succeeded", "Failed"):
-        return f"{phase} a while ago" if ended_seconds_ago(pod, now) > ENDED_SECONDS else ""
+    if has_ended(pod):
+        return "it ended a while ago" if ended_seconds_ago(pod, now) > ENDED_SECONDS else ""
     since = status.get("startTime")
     if since and max_age and _age(since, now) > max_age:
         return f"it has run for more than {max_age} s"
@@ -68,7 +68,7 @@ def reason_to_delete(pod: Json, now: datetime, max_age: int, max_pending: int) -
 
 def ended_seconds_ago(pod: Json, now: datetime) -> float:
     """Seconds since the pod ended; 0 if it has not."""
-    if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+    if not has_ended(pod):
         return 0
     return _age(_ended_at(pod) or pod["metadata"]["creationTimestamp"], now)
 

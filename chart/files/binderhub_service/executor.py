@@ -223,7 +223,8 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         return _builds[key]
 
     def _build_request(self) -> BuildRequest:
-        socket = urlsplit(self.docker_host or "").path
+        # Builds need a daemon: without another one, that of the docker-api pods.
+        socket = urlsplit(self.docker_host or "").path or os.environ.get("DOCKER_API_SOCKET", "")
         settings = self._handler.settings if self._handler else {}
         return BuildRequest(
             spec=self._build_spec(),
@@ -269,7 +270,9 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
             resources=self.resources,
             extra_volumes=self.extra_volumes,
             extra_volume_mounts=self.extra_volume_mounts,
-            init_containers=self.init_containers,
+            init_containers=[
+                {**one, "env": environment(one["env"])} if one.get("env") else one for one in self.init_containers
+            ],
             labels=self.labels,
             annotations=self.annotations,
             image_pull_policy=self.image_pull_policy,

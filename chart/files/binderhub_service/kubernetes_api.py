@@ -58,8 +58,8 @@ class ApiClient:
         verified = configuration.verify_ssl
         self._pool = urllib3.PoolManager(
             num_pools=4,
-            # As many as 32 builds have log streams, and more: urllib3 warns of each that it cannot keep.
-            maxsize=128,
+            # More than builds have log streams, whatever their limit is: urllib3 warns of each that it cannot keep.
+            maxsize=4096,
             cert_reqs="CERT_REQUIRED" if verified else "CERT_NONE",
             ca_certs=configuration.ssl_ca_cert if verified else None,
             cert_file=configuration.cert_file,

@@ -142,10 +142,10 @@ class PodCreator:
 
 
 # The API server's own message: apiserver/pkg/endpoints/handlers/responsewriters/errors.go. Policies have other words.
-_RBAC = re.compile(r'User "[^"]*" cannot \S+ (?:resource|path) "')
+_RBAC = re.compile(r'\S+(?: "[^"]*")? is forbidden: User "[^"]*" cannot \S+ (?:resource|path) "')
 
 
 def failure_of(error: ApiError) -> Failure:
     """The failure of a build to which the API server says no."""
-    forbidden = error.status == 401 or (error.status == 403 and bool(_RBAC.search(error.message)))
+    forbidden = error.status == 401 or (error.status == 403 and bool(_RBAC.match(error.message)))
     return Failure("BHS801" if forbidden else "BHS304", {"detail": error.message})

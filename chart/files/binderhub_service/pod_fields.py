@@ -22,8 +22,8 @@ def is_ready(pod: Json) -> bool:
 
 
 def has_ended(pod: Json) -> bool:
-    """Whether the pod has succeeded or failed."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    """Whether the pod has succeeded or failed, or would have without a container that somebody else added."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") or all_containers_ended(pod)
 
 
 def has_condition(status: Json, kind: str, value: str) -> bool:
