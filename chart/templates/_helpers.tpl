@@ -144,20 +144,57 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
     {{- end }}
 {{- end }}
 
-{{- /* The name that a parent chart gives this chart with `alias`; empty without one. */}}
+{{- /*
+  Where this chart is below the release's own chart: the names of the charts on the way, which are those that `alias`
+  gives them. Empty if it is that chart itself, or its subchart without an alias.
+*/}}
 {{- define "binderhub-service.alias" -}}
-    {{- if ne .Chart.Name "binderhub-service" }}{{ .Chart.Name }}{{ end }}
+    {{- $names := .Template.BasePath | trimSuffix "/templates" | splitList "/charts/" | rest | default (list .Chart.Name) }}
+    {{- $place := $names | join "/" }}
+    {{- if ne $place "binderhub-service" }}{{ $place }}{{ end }}
 {{- end }}
 
-{{- /* A mapping of labels without those that are null, as YAML; empty if none is left. */}}
+{{- /* A mapping of labels without those that are null, and with text for numbers and booleans, as YAML; empty if none is left. */}}
 {{- define "binderhub-service.without-nulls" -}}
     {{- $kept := dict }}
     {{- range $key, $value := . }}
         {{- if not (kindIs "invalid" $value) }}
-            {{- $_ := set $kept $key $value }}
+            {{- $_ := set $kept $key (kindIs "string" $value | ternary $value (toJson $value)) }}
         {{- end }}
     {{- end }}
     {{- with $kept }}
         {{- . | toYaml }}
     {{- end }}
+{{- end }}
+
+{{- /* The `resources` of a container, without what is null. */}}
+{{- define "binderhub-service.resources" -}}
+    {{- $kept := dict }}
+    {{- range $kind, $amounts := . }}
+        {{- if kindIs "map" $amounts }}
+            {{- $own := dict }}
+            {{- range $name, $amount := $amounts }}
+                {{- if not (kindIs "invalid" $amount) }}
+                    {{- $_ := set $own $name $amount }}
+                {{- end }}
+            {{- end }}
+            {{- $_ := set $kept $kind $own }}
+        {{- else if not (kindIs "invalid" $amounts) }}
+            {{- $_ := set $kept $kind $amounts }}
+        {{- end }}
+    {{- end }}
+    {{- $kept | toYaml }}
+{{- end }}
+
+{{- /* Containers, as YAML, with the `env` of each as Kubernetes takes it. */}}
+{{- define "binderhub-service.containers" -}}
+    {{- $containers := list }}
+    {{- range . }}
+        {{- $container := deepCopy . }}
+        {{- with include "binderhub-service.env" .env | fromYamlArray }}
+            {{- $_ := set $container "env" . }}
+        {{- end }}
+        {{- $containers = append $containers $container }}
+    {{- end }}
+    {{- $containers | toYaml }}
 {{- end }}

@@ -221,7 +221,10 @@ registry.url: Put the registry's host into registry.server.
     {{- range include "binderhub-service.extra-env" . | fromYamlArray }}
         {{- $own = or $own (eq .name "DOCKER_HOST") }}
     {{- end }}
-    {{- if not (or (include "binderhub-service.registry.pushes" .) .Values.extraVolumeMounts $own) }}
+    {{- range .Values.extraVolumeMounts }}
+        {{- $own = or $own (regexMatch "^(/var)?/run(/docker.sock)?/?$" (toString .mountPath)) }}
+    {{- end }}
+    {{- if not (or (include "binderhub-service.registry.pushes" .) $own) }}
         {{- fail "config.BinderHub.use_registry is false. BinderHub then asks a Docker daemon in its own pod whether an image exists, and there is none, so that every request fails. Set config.BinderHub.use_registry to true, or give BinderHub a daemon with DOCKER_HOST in extraEnv." }}
     {{- end }}
 {{- end }}
@@ -230,6 +233,7 @@ registry.url: Put the registry's host into registry.server.
 {{- define "binderhub-service.validate-values.docker-host" -}}
     {{- $places := dict
         "config.KubernetesBuildExecutor.docker_host" (.Values.config.KubernetesBuildExecutor | default dict).docker_host
+        "config.ServiceBuildExecutor.docker_host" (.Values.config.ServiceBuildExecutor | default dict).docker_host
         "config.BinderHub.build_docker_host" .Values.config.BinderHub.build_docker_host
     }}
     {{- range $place, $value := $places }}
@@ -243,6 +247,10 @@ registry.url: Put the registry's host into registry.server.
 {{- define "binderhub-service.validate-values.daemon-json" -}}
     {{- $options := include "binderhub-service.docker-api.daemon-json" . | fromJson }}
     {{- $name := include "binderhub-service.docker-api.daemon-json-key" . }}
+    {{- /* What fromJson returns for a text that is not JSON. */}}
+    {{- if and (hasKey $options "Error") (eq (len $options) 1) }}
+        {{- printf "dockerApi.extraFiles.%s is not JSON, and dockerd would not start: %s. Correct it, or give it as data." $name $options.Error | fail }}
+    {{- end }}
     {{- range $key, $advice := dict
         "data-root" "Set dockerApi.storage to choose where images are kept."
         "exec-root" "Leave it out."
@@ -253,11 +261,17 @@ registry.url: Put the registry's host into registry.server.
             {{- printf "dockerApi.extraFiles.%s sets %s, which the chart gives dockerd as an argument, and dockerd refuses to start with both. %s" $name $key $advice | fail }}
         {{- end }}
     {{- end }}
+    {{- /* Names of which the option in daemon.json is another word. */}}
+    {{- $names := dict "-D" "debug" "-G" "group" "-b" "bridge" "-l" "log-level" "-p" "pidfile" "-s" "storage-driver" "--add-runtime" "runtimes" }}
     {{- range .Values.dockerApi.extraArgs }}
-        {{- $argument := toString . | trimPrefix "--" | splitList "=" | first }}
+        {{- $given := toString . | splitList "=" | first }}
+        {{- if eq $given "--config-file" }}
+            {{- fail "dockerApi.extraArgs has --config-file, and the chart's own options are in /etc/docker/daemon.json. Leave it out, and give that file with dockerApi.extraFiles." }}
+        {{- end }}
+        {{- $argument := get $names $given | default (trimPrefix "--" $given) }}
         {{- range $key := list $argument (printf "%ss" $argument) (regexReplaceAll "y$" $argument "ies") }}
             {{- if hasKey $options $key }}
-                {{- printf "dockerApi.extraArgs has --%s, and dockerApi.extraFiles.%s sets %s. dockerd refuses to start with both. Leave one of them out." $argument $name $key | fail }}
+                {{- printf "dockerApi.extraArgs has %s, and dockerApi.extraFiles.%s sets %s. dockerd refuses to start with both. Leave one of them out." $given $name $key | fail }}
             {{- end }}
         {{- end }}
     {{- end }}
@@ -365,6 +379,10 @@ registry.url: Put the registry's host into registry.server.
                 {{- if and . (not (regexMatch (printf "^(%s)=[^\\x00-\\x1f\\x7f]*$" $keys) .)) }}
                     {{- printf "config.%s.git_credentials is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between them." $class | fail }}
                 {{- end }}
+            {{- end }}
+            {{- $text := $given | toString | replace "\\n" "\n" }}
+            {{- if not (or (and (regexMatch "(?m)^username=." $text) (regexMatch "(?m)^password=." $text)) (regexMatch "(?m)^credential=." $text)) }}
+                {{- printf "config.%s.git_credentials is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between them." $class | fail }}
             {{- end }}
             {{- $general := has $class (list "RepoProvider" "GitRepoProvider" "ServiceGitRepoProvider") }}
             {{- if and $general (ne $.Values.buildPods.executor "upstream") (not $.Values.buildPods.gitCredentialHosts) }}

@@ -76,6 +76,12 @@ def test_the_service_leads_to_the_port_that_binderhub_listens_on(chart: Chart) -
     assert container(objects)["ports"] == [{"name": "http", "containerPort": 8586}]
 
 
+def test_nulls_remove_limits_and_labels_of_nodes(chart: Chart) -> None:
+    objects = chart.render({"resources": {"limits": {"cpu": None}}, "nodeSelector": {"a": None, "b": 1}})
+    assert container(objects)["resources"]["limits"] == {}
+    assert pod(objects)["spec"]["nodeSelector"] == {"b": "1"}
+
+
 def test_environment_names_are_upstreams(chart: Chart) -> None:
     objects = chart.render({"extraCredentials": {"googleServiceAccountKey": '{"a": 1}'}})
     told = {entry.pop("name"): entry for entry in container(objects)["env"]}

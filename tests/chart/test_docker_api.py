@@ -121,18 +121,48 @@ def test_numbers_in_a_list_of_variables_become_text(chart: Chart) -> None:
     assert own_environment(objects) == [{"name": "N", "value": "10000000"}, {"name": "T", "value": "true"}]
 
 
+def test_numbers_in_the_variables_of_init_containers_become_text(chart: Chart) -> None:
+    container = {"name": "a", "image": "b", "env": [{"name": "N", "value": 4}]}
+    *_, added = template(chart.render({"dockerApi": {"initContainers": [container]}}))["spec"]["initContainers"]
+    assert added == {"name": "a", "image": "b", "env": [{"name": "N", "value": "4"}]}
+
+
+def test_values_of_labels_of_nodes_are_text(chart: Chart) -> None:
+    values = {"builders": {"nodeSelector": {"a": True, "b": 1}}}
+    selector = template(chart.render(values))["spec"]["nodeSelector"]
+    assert selector == {"kubernetes.io/arch": "amd64", "a": "true", "b": "1"}
+
+
+def test_a_null_removes_a_limit(chart: Chart) -> None:
+    values = {"dockerApi": {"resources": {"limits": {"cpu": None, "memory": "1Gi"}, "requests": None}}}
+    (docker_api,) = template(chart.render(values))["spec"]["containers"]
+    assert docker_api["resources"] == {"limits": {"memory": "1Gi"}}
+
+
 def test_a_null_removes_a_label_of_nodes(chart: Chart) -> None:
     values = {"builders": {"nodeSelector": {"a": None, "b": "c"}}, "dockerApi": {"nodeSelector": {"d": None}}}
     assert template(chart.render(values))["spec"]["nodeSelector"] == {"kubernetes.io/arch": "amd64", "b": "c"}
 
 
 def test_whole_numbers_in_toml_stay_whole(chart: Chart) -> None:
-    data = {"n": 4, "f": 0.5, "l": [1, 2], "m": [1, 2.5], "s": "a = 4.0", "t": {"deep": 10000000}, "x": ["1.0, 2.0"]}
+    data = {
+        "n": 4,
+        "f": 0.5,
+        "l": [1, 2],
+        "m": [1, 2.5],
+        "s": "a = 4.0",
+        "t": {"deep": 10000000, "a.b": 4, "x y": {"= 3.0": -5}},
+        "x": ["1.0, 2.0", 'quoted " 4.0'],
+        "nested": [[1, 2], [3]],
+        "tables": [{"n": 1, "f": 1e-7}, {"n": 2}],
+    }
     objects = chart.render(files(("/etc/tool.toml", {"data": data})))
     text = base64.b64decode(objects.one("Secret", "docker-api")["data"]["file-0"]).decode()
     read = tomllib.loads(text)
     assert read == data
-    assert [type(one) for one in (read["n"], read["l"][0], read["t"]["deep"])] == [int, int, int]
+    whole = (read["n"], read["l"][0], *read["t"].values(), read["nested"][0][1], read["tables"][1]["n"])
+    assert [type(one) for one in whole] == [int, int, int, int, dict, int, int]
+    assert type(read["t"]["x y"]["= 3.0"]) is int
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,20 @@ def daemon_json(**options: Any) -> dict[str, Any]:
             {**daemon_json(**{"insecure-registries": ["m"]}), "extraArgs": ["--insecure-registry", "n"]},
             r"extraArgs has --insecure-registry, ",
         ),
+        ({**daemon_json(debug=True), "extraArgs": ["-D"]}, r"extraArgs has -D, .* sets debug\."),
+        (
+            {**daemon_json(**{"log-level": "info"}), "extraArgs": ["-l", "warn"]},
+            r"extraArgs has -l, .* sets log-level\.",
+        ),
+        (
+            {**daemon_json(runtimes={"runsc": {"path": "/x"}}), "extraArgs": ["--add-runtime=a=/b"]},
+            r"extraArgs has --add-runtime, .* sets runtimes\.",
+        ),
+        ({"extraArgs": ["--config-file=/etc/d.json"]}, r"extraArgs has --config-file, "),
+        (
+            {"extraFiles": {"daemon.json": {"mountPath": "/etc/docker/daemon.json", "stringData": "{mtu: 1}"}}},
+            r"daemon\.json is not JSON, .* Correct it",
+        ),
     ],
 )
 def test_options_with_which_dockerd_does_not_start_are_refused(
@@ -153,7 +167,14 @@ def test_options_of_daemon_json_beside_other_arguments_are_taken(chart: Chart) -
 
 
 @pytest.mark.parametrize("value", ["", "tcp://docker:2375", "/var/run/docker.sock", "unix://"])
-@pytest.mark.parametrize("place", [("KubernetesBuildExecutor", "docker_host"), ("BinderHub", "build_docker_host")])
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("KubernetesBuildExecutor", "docker_host"),
+        ("ServiceBuildExecutor", "docker_host"),
+        ("BinderHub", "build_docker_host"),
+    ],
+)
 def test_a_daemon_without_a_socket_on_the_node_is_refused(chart: Chart, place: tuple[str, str], value: str) -> None:
     values = {"config": {place[0]: {place[1]: value}}}
     with pytest.raises(UserError, match=rf"config\.{place[0]}\.{place[1]} is .* Write unix:///PATH, or leave it out"):
@@ -162,14 +183,26 @@ def test_a_daemon_without_a_socket_on_the_node_is_refused(chart: Chart, place: t
     assert chart.render({"config": {place[0]: {place[1]: "unix:///var/run/docker.sock"}}}).names()
 
 
+def mounted(path: str) -> dict[str, Any]:
+    return {"extraVolumes": [{"name": "a"}], "extraVolumeMounts": [{"name": "a", "mountPath": path}]}
+
+
 @pytest.mark.parametrize(
-    "daemon", [{}, {"extraEnv": {"DOCKER_HOST": "tcp://docker:2375"}}, {"extraVolumeMounts": [{"name": "a"}]}]
+    "daemon",
+    [
+        {"extraEnv": {"DOCKER_HOST": "tcp://docker:2375"}},
+        mounted("/var/run/docker.sock"),
+        mounted("/run"),
+        mounted("/run/"),
+    ],
 )
-def test_images_are_not_looked_for_in_a_daemon_that_does_not_exist(chart: Chart, daemon: dict[str, Any]) -> None:
-    values = {"config": {"BinderHub": {"use_registry": False}}, **daemon}
-    if daemon:
-        assert chart.render(values).names()
-        return
+def test_images_may_be_looked_for_in_a_daemon_that_binderhub_is_given(chart: Chart, daemon: dict[str, Any]) -> None:
+    assert chart.render({"config": {"BinderHub": {"use_registry": False}}, **daemon}).names()
+
+
+@pytest.mark.parametrize("other", [{}, mounted("/etc/ssl/certs")])
+def test_images_are_not_looked_for_in_a_daemon_that_does_not_exist(chart: Chart, other: dict[str, Any]) -> None:
+    values = {"config": {"BinderHub": {"use_registry": False}}, **other}
     with pytest.raises(UserError, match=r"use_registry is false\. .* Set config\.BinderHub\.use_registry to true"):
         chart.render(values)
 
@@ -205,6 +238,9 @@ def test_git_credentials_need_their_hosts(chart: Chart, provider: str) -> None:
         "username=robot password\ncanary",
         "username=a\\ncanary",
         "user=canary",
+        "username=canary",
+        "username=canary\npassword=",
+        "password=canary",
     ],
 )
 def test_malformed_git_credentials_are_refused_and_not_shown(chart: Chart, provider: str, given: str) -> None:
@@ -214,7 +250,7 @@ def test_malformed_git_credentials_are_refused_and_not_shown(chart: Chart, provi
     assert "canary" not in str(refused.value)
 
 
-@pytest.mark.parametrize("given", [CREDENTIALS, "username=robot\npassword=a=b c\n", "password=a\\n"])
+@pytest.mark.parametrize("given", [CREDENTIALS, "username=robot\npassword=a=b c\n", "username=robot\\npassword=a\\n"])
 def test_well_formed_git_credentials_are_taken(chart: Chart, given: str) -> None:
     hosts = {"gitCredentialHosts": ["git.example.org", "http://git.example.org:3000"]}
     chart.render({"config": {"GitRepoProvider": {"git_credentials": given}}, "buildPods": hosts})

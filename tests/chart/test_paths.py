@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import yaml
 from binderhub_service.manifests import owner_label
 from chart_values.rendering import Chart, Object, Objects
 from common.paths import CHART
@@ -132,3 +133,27 @@ def test_two_copies_in_a_parent_chart_share_nothing_on_a_node(chart: Chart, tmp_
         assert all(owner in path for path in paths)
         seen.append({*paths, owner, env["DOCKER_API_SOCKET"]})
     assert len(set.union(*seen)) == sum(len(one) for one in seen)
+
+
+def test_two_subcharts_that_each_contain_this_chart_share_nothing_on_a_node(chart: Chart, tmp_path: Path) -> None:
+    parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
+    values: dict[str, Any] = {}
+    for name in ("one", "two"):
+        inner = tmp_path / "charts" / name
+        shutil.copytree(CHART, inner / "charts" / "binderhub-service")
+        (inner / "Chart.yaml").write_text(yaml.safe_dump({**parent, "name": name}))
+        values[name] = {"binderhub-service": {"fullnameOverride": name, "nameOverride": name, "allowAnonymous": True}}
+    objects = Chart(chart.helm, tmp_path).render(values)
+    daemonsets = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "DaemonSet"]
+    paths = [volume["hostPath"]["path"] for one in daemonsets for volume in one["volumes"] if "hostPath" in volume]
+    assert len(daemonsets) == 2
+    assert len(set(paths)) == len(paths) == 4
+    told = [
+        {one["name"]: one.get("value") for one in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+        for deployment in objects
+        if deployment["kind"] == "Deployment"
+    ]
+    owners = {owner_label("ns1", "/".join([env["HELM_RELEASE_NAME"] or "", env["CHART_ALIAS"] or ""])) for env in told}
+    assert all(any(owner in path for owner in owners) for path in paths)
+    assert len(owners) == 2

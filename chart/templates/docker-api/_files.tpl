@@ -84,20 +84,19 @@
 
 {{- /*
   A mapping as TOML. Helm reads all numbers as floating-point ones, and would write 4 as 4.0: whole numbers are written
-  as such. toToml puts each value on one line of its own.
+  as such. toToml puts each value on one line of its own, after a key that may be quoted.
 */}}
 {{- define "binderhub-service.toml" -}}
     {{- range $line := toToml . | trimSuffix "\n" | splitList "\n" }}
-        {{- $key := regexFind "^[^\"=]+ = " $line }}
-        {{- $value := trimPrefix $key $line }}
-        {{- if and $key (regexMatch "^\\[?(-?[0-9.]+(e[+-][0-9]+)?(, )?)+\\]?$" $value) }}
-            {{- $numbers := list }}
-            {{- range $number := $value | trimPrefix "[" | trimSuffix "]" | splitList ", " }}
-                {{- $whole := printf "%.0f" (float64 $number) }}
-                {{- $numbers = append $numbers (ternary $whole $number (eq (float64 $whole) (float64 $number))) }}
+        {{- $key := regexFind "^\\s*(\"(\\\\.|[^\"\\\\])*\"|[^\"=\\[ ]+) = " $line }}
+        {{- $value := "" }}
+        {{- range $part := regexFindAll "\"(\\\\.|[^\"\\\\])*\"|-?[0-9][0-9.]*(e[+-][0-9]+)?|." (trimPrefix $key $line) -1 }}
+            {{- if and $key (regexMatch "^-?[0-9]" $part) }}
+                {{- $whole := printf "%.0f" (float64 $part) }}
+                {{- $part = ternary $whole $part (eq (float64 $whole) (float64 $part)) }}
             {{- end }}
-            {{- $line = printf (ternary "%s[%s]" "%s%s" (hasPrefix "[" $value)) $key (join ", " $numbers) }}
+            {{- $value = print $value $part }}
         {{- end }}
-        {{- $line }}{{ print "\n" }}
+        {{- $key }}{{ $value }}{{ print "\n" }}
     {{- end }}
 {{- end }}

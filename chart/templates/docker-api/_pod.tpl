@@ -80,11 +80,11 @@ spec:
         - name: socket
           mountPath: {{ $socketDirectory }}
       resources:
-        {{- .Values.dockerApi.resources | toYaml | nindent 8 }}
+        {{- include "binderhub-service.resources" .Values.dockerApi.resources | nindent 8 }}
       securityContext:
         {{- .Values.dockerApi.securityContext | toYaml | nindent 8 }}
     {{- with .Values.dockerApi.initContainers }}
-    {{- . | toYaml | nindent 4 }}
+    {{- include "binderhub-service.containers" . | nindent 4 }}
     {{- end }}
   containers:
     - name: docker-api
@@ -163,7 +163,7 @@ spec:
         {{- tpl (. | toYaml) $ | nindent 8 }}
         {{- end }}
       resources:
-        {{- .Values.dockerApi.resources | toYaml | nindent 8 }}
+        {{- include "binderhub-service.resources" .Values.dockerApi.resources | nindent 8 }}
       securityContext:
         {{- .Values.dockerApi.securityContext | toYaml | nindent 8 }}
       # A data root of many images is read for minutes.
@@ -215,7 +215,7 @@ spec:
           mountPath: {{ $socketDirectory }}
           readOnly: true
       resources:
-        {{- $cleaner.resources | toYaml | nindent 8 }}
+        {{- include "binderhub-service.resources" $cleaner.resources | nindent 8 }}
       securityContext:
         runAsUser: 0
         allowPrivilegeEscalation: false
