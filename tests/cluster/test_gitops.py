@@ -8,6 +8,7 @@ import yaml
 from common.paths import CHART, CLONE
 from demonstration.target import Target
 from documentation.blocks import read
+from local_cluster import layout
 from support.binderhub import until
 from support.release import Answer, Release, merge, namespaced
 
@@ -80,7 +81,8 @@ def kustomization(folder: Path, release: Release) -> None:
     for step in page.steps:
         if step.block.options.get("path") in ("kustomization.yaml", "names.yaml"):
             (folder / step.block.options["path"]).write_text(step.block.text)
-    (folder / "binderhub.yaml").write_text(yaml.safe_dump_all(rendered(release)))
+    changes = {"certificateAuthorities": {"lab": layout.AUTHORITY.read_text()}}
+    (folder / "binderhub.yaml").write_text(yaml.safe_dump_all(rendered(release, changes)))
 
 
 def test_kustomize_with_a_prefix_and_labels(cluster: Target, tmp_path: Path) -> None:
@@ -93,8 +95,9 @@ def test_kustomize_with_a_prefix_and_labels(cluster: Target, tmp_path: Path) -> 
         with release.reached():
             built(release.answer("first-image"))
         (pod,) = release.pods("app.kubernetes.io/component=binderhub")
-        (env,) = [one["value"] for one in pod["spec"]["containers"][0]["env"] if one["name"] == "PUSH_SECRET_NAME"]
-        assert env == "research-build-pods-docker-config"
+        env = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+        assert env["PUSH_SECRET_NAME"] == "research-build-pods-docker-config"
+        assert env["BUILD_PODS_AUTHORITIES"] == "research-build-pods-authorities"
 
 
 def test_labels_in_selectors_leave_the_policy_of_build_pods_alone(cluster: Target, tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ def test_the_last_version_of_a_deleted_pod_needs_no_spec() -> None:
         ('Container fetch exceeded its local ephemeral storage limit "1Gi". ', "BHS109"),
         ("The node was low on resource: ephemeral-storage. Threshold quantity: 1, available: 0. ", "BHS702"),
         ('Usage of EmptyDir volume "cache" exceeds the limit "1Gi". ', "BHS702"),
-        ('Container builder exceeded its local ephemeral storage limit "1Gi". ', "BHS707"),
-        ('Container istio-proxy exceeded its local ephemeral storage limit "1Gi". ', "BHS707"),
+        ('Container builder exceeded its local ephemeral storage limit "1Gi". ', "BHS702"),
+        ('Container istio-proxy exceeded its local ephemeral storage limit "1Gi". ', "BHS702"),
     ],
 )
 def test_a_repository_that_exceeds_a_limit_of_the_disk_is_too_large(message: str, code: str) -> None:

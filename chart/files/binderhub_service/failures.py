@@ -85,7 +85,7 @@ FAILURES = {
         "The repository is too large",
         "The repository {repo} is larger than this service allows: {detail}.",
         "Remove large files from the repository and its history, or ask the administrator to raise"
-        " buildPods.repositorySizeLimit.",
+        " buildPods.repositorySizeLimit, or the limit that the message names.",
     ),
     "BHS110": FailureKind(
         "A submodule could not be fetched",

@@ -42,7 +42,7 @@ MISSING_SECONDS = 30.0
 # The kubelet's messages: pkg/kubelet/eviction/eviction_manager.go.
 _SOURCE_LIMIT = re.compile(r'Usage of EmptyDir volume "source" exceeds the limit')
 _DISK_LIMIT = re.compile(
-    r"Container (?P<container>\S+) exceeded its local ephemeral storage limit"
+    rf"Container {FETCH} exceeded its local ephemeral storage limit"
     r"|ephemeral local storage usage exceeds the total limit of containers"
 )
 _NOT_FOUND = re.compile(
@@ -155,10 +155,7 @@ def _ended(pod: Json, status: Json) -> State:
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason == "DeadlineExceeded":
         return Failed(Failure("BHS704", {"seconds": pod["spec"].get("activeDeadlineSeconds")}))
-    limit = _DISK_LIMIT.search(message)
-    if reason == "Evicted" and limit and limit["container"] not in (None, FETCH):
-        return Failed(Failure("BHS707", {"detail": message.rstrip(". ")}))
-    if reason == "Evicted" and (limit or _SOURCE_LIMIT.search(message)):
+    if reason == "Evicted" and (_DISK_LIMIT.search(message) or _SOURCE_LIMIT.search(message)):
         repo = str((pod["metadata"].get("annotations") or {}).get("binder-repo", ""))
         return Failed(Failure("BHS109", {"repo": repo, "detail": message.rstrip(". ")}))
     if reason in ("Evicted", "Preempting", "NodeShutdown", "Terminated") or disruption(status):
