@@ -52,27 +52,41 @@ def built(answer: Answer) -> str:
     return str(answer.end["imageName"])
 
 
-@pytest.mark.parametrize("way", [["apply"], ["apply", "--server-side"]], ids=["client", "server"])
-def test_applied_objects_build_an_image_and_stay_as_they_are(cluster: Target, way: list[str]) -> None:
+def test_applied_objects_build_an_image_and_stay_as_they_are(cluster: Target) -> None:
     with namespaced(cluster) as release:
         first = tracked(rendered(release))
-        kubectl(release, *way, "--filename=-", given=first)
+        kubectl(release, "apply", "--server-side", "--filename=-", given=first)
         wait(release)
         with release.reached():
             built(release.answer("first-image"))
         assert tracked(rendered(release)) == first
-        kubectl(release, "diff", *way[1:], "--filename=-", given=first)
+        kubectl(release, "diff", "--server-side", "--filename=-", given=first)
 
         second = tracked(rendered(release, {"buildPods": {"deadlineSeconds": 1}, "replicas": 2}))
-        kubectl(release, *way, "--filename=-", given=second)
+        kubectl(release, "apply", "--server-side", "--filename=-", given=second)
         wait(release)
         with release.reached():
             release.answer("slow-step").failed("BHS704")
-        kubectl(release, "diff", *way[1:], "--filename=-", given=second)
+        kubectl(release, "diff", "--server-side", "--filename=-", given=second)
         release.nothing_left()
-        kubectl(release, "delete", "--filename=-", given=second)
-        kinds = "all,secrets,networkpolicies,roles,rolebindings"
-        until(lambda: not kubectl(release, "get", kinds, "--output=name"), "all objects to be gone")
+        remove(release, second)
+
+
+def test_objects_applied_without_server_side_apply_stay_as_they_are(cluster: Target) -> None:
+    """kubectl then keeps a copy of each object in an annotation, whose size is limited."""
+    with namespaced(cluster) as release:
+        objects = tracked(rendered(release))
+        kubectl(release, "apply", "--filename=-", given=objects)
+        wait(release)
+        kubectl(release, "diff", "--filename=-", given=objects)
+        remove(release, objects)
+
+
+def remove(release: Release, objects: str) -> None:
+    """Delete the objects, and wait until nothing is left of the release."""
+    kubectl(release, "delete", "--filename=-", given=objects)
+    kinds = "all,secrets,networkpolicies,roles,rolebindings"
+    until(lambda: not kubectl(release, "get", kinds, "--output=name"), "all objects to be gone")
 
 
 def kustomization(folder: Path, release: Release) -> None:
@@ -96,8 +110,8 @@ def test_kustomize_with_a_prefix_and_labels(cluster: Target, tmp_path: Path) -> 
             built(release.answer("first-image"))
         (pod,) = release.pods("app.kubernetes.io/component=binderhub")
         env = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
-        assert env["PUSH_SECRET_NAME"] == "research-build-pods-docker-config"
-        assert env["BUILD_PODS_AUTHORITIES"] == "research-build-pods-authorities"
+        names = [env[name] for name in ("PUSH_SECRET_NAME", "BUILD_PODS_AUTHORITIES")]
+        assert names == ["research-build-pods-docker-config", "research-build-pods-authorities"]
 
 
 def test_labels_in_selectors_leave_the_policy_of_build_pods_alone(cluster: Target, tmp_path: Path) -> None:
