@@ -80,10 +80,29 @@ def test_the_copy_button_copies_exactly_the_command(tutorial: Page) -> None:
         )
 
 
-def test_search_finds_a_page(browser: Browser, address: str) -> None:
+TROUBLESHOOT = "Troubleshoot a build"
+
+
+@pytest.mark.parametrize(
+    ("word", "title"),
+    [
+        ("hostPath", "Architecture"),
+        ("x509", TROUBLESHOOT),
+        ("OOMKilled", TROUBLESHOOT),
+        ("ImagePullBackOff", TROUBLESHOOT),
+        ("413", TROUBLESHOOT),
+        ("429", TROUBLESHOOT),
+        ("toomanyrequests", TROUBLESHOOT),
+        ("403", TROUBLESHOOT),
+        ("GitLab", "Build private repositories"),
+        ("kustomize", "Install with Argo CD, Flux or Kustomize"),
+        ("proxy", "Use an HTTP proxy"),
+    ],
+)
+def test_search_finds_a_page(browser: Browser, address: str, word: str, title: str) -> None:
     page = browser.new_page()
-    page.goto(f"{address}/search.html?q=hostPath", wait_until="networkidle")
-    results = page.locator("#search-results ul.search li")
+    page.goto(f"{address}/search.html?q={word}", wait_until="networkidle")
+    results = page.locator("#search-results ul.search li > a")
     results.first.wait_for()
-    assert "Architecture" in " ".join(results.all_inner_texts())
+    assert title in results.all_inner_texts()
     page.close()
