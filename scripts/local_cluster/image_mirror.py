@@ -51,7 +51,23 @@ def keys(images: tuple[Image, ...]) -> dict[str, str]:
 
 
 def fill(images: tuple[Image, ...]) -> None:
-    """Build those of `images` that the mirror does not hold as they are now, and push them into it."""
+    """Build those of `images` that the mirror does not hold as they are now, and push them into it.
+
+    If another program has changed a file of a layer in the cache, such as a bundle of certificates, the cache is
+    removed and all images are built again.
+    """
+    try:
+        _fill(images)
+    except UserError as failed:
+        if "checksum failed" not in failed.what:
+            raise
+        say("Another program has changed a file of an image in the cache. Building all images again.")
+        shutil.rmtree(cache() / "buildah")
+        (storage() / "pushed.json").unlink(missing_ok=True)
+        _fill(images)
+
+
+def _fill(images: tuple[Image, ...]) -> None:
     wanted = keys(images)
     with (cache() / "mirror.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

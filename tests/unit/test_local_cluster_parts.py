@@ -102,3 +102,25 @@ def test_files_of_linters_do_not_change_the_key(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert go_tools.sources(tmp_path) == [tmp_path / "a.py", tmp_path / "package" / "b.py"]
+
+
+@pytest.mark.parametrize(("what", "times"), [("file integrity checksum failed for a", 2), ("no space left", 1)])
+def test_images_are_built_again_when_a_layer_in_the_cache_was_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str, times: int
+) -> None:
+    (tmp_path / "buildah").mkdir()
+    filled: list[bool] = []
+
+    def fill(_images: tuple[substitute_images.Image, ...]) -> None:
+        filled.append((tmp_path / "buildah").exists())
+        if filled == [True]:
+            raise UserError(f"`buildah push` failed (125):\n{what}", "Fix the reason.")
+
+    monkeypatch.setattr(image_mirror, "cache", lambda: tmp_path)
+    monkeypatch.setattr(image_mirror, "_fill", fill)
+    if times == 1:
+        with pytest.raises(UserError):
+            image_mirror.fill(())
+    else:
+        image_mirror.fill(())
+    assert filled == [True, False][:times]
