@@ -10,7 +10,7 @@ def repo_providers() -> dict[str, Any]:
 
     from binderhub_service.repo_providers.archives import ARCHIVES, named_by_address
     from binderhub_service.repo_providers.git_provider import ServiceGitRepoProvider
-    from binderhub_service.repo_providers.lookups import LookupClient
+    from binderhub_service.repo_providers.lookup_limits import LookupClient
 
     repoproviders.AsyncHTTPClient = LookupClient
     providers = {**BinderHub.class_traits()["repo_providers"].default(), "git": ServiceGitRepoProvider}

@@ -15,7 +15,7 @@ from binderhub.repoproviders import GitRepoProvider
 from traitlets import Float, List, Set, TraitError, Unicode, validate
 
 from binderhub_service.repo_providers import git_address
-from binderhub_service.repo_providers.lookups import lookup_place
+from binderhub_service.repo_providers.lookup_limits import lookup_place
 from binderhub_service.service_log import mask
 
 MAX_OUTPUT = 64 * 1024
