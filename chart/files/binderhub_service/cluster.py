@@ -11,7 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from binderhub_service import Json
-from binderhub_service.kubernetes_api import ApiClient, ApiError, ApiUnreachable, Reflector, ReflectorCallbacks
+from binderhub_service.kubernetes_api import (
+    ApiClient,
+    ApiError,
+    ApiUnreachable,
+    Reflector,
+    ReflectorCallbacks,
+    without_large_parts,
+)
 from binderhub_service.manifests import COMPONENT, OWNER_LABEL, delete_options
 from binderhub_service.pod_fields import is_ready, node
 
@@ -111,14 +118,14 @@ class Cluster:
 
     async def create_pod(self, pod: Json) -> Json:
         """Create a pod and store it at once: the watch shows it a moment later."""
-        created = await self.request("POST", self.path("pods"), None, pod)
+        created = without_large_parts(await self.request("POST", self.path("pods"), None, pod))
         self._store(created)
         return created
 
     async def fetch_pod(self, name: str) -> None:
         """Store the pod with this name, if there is one that the watch has not shown yet."""
         try:
-            self._store(await self.request("GET", self.path("pods", name)))
+            self._store(without_large_parts(await self.request("GET", self.path("pods", name))))
         except ApiError as error:
             if error.status != 404:
                 raise

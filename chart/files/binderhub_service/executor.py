@@ -24,7 +24,14 @@ from binderhub_service.failures import Failure
 from binderhub_service.kubernetes_api import api_client, release_owner_label
 from binderhub_service.manifests import BuildRequest, BuildSpec
 from binderhub_service.registry.login import DOCKERCONFIGJSON
-from binderhub_service.request import Requester, add_digest, call_when_closed, current_handler, requester_of
+from binderhub_service.request import (
+    Requester,
+    add_digest,
+    call_when_closed,
+    current_handler,
+    forget_digest,
+    requester_of,
+)
 from binderhub_service.service_log import log_audit_event
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -114,6 +121,10 @@ class ServiceBuildExecutor(KubernetesBuildExecutor):
         super().stop()
         if self._task:
             self._task.cancel()
+            self._task = None
+        if self._handler:  # it refers to this object as well
+            forget_digest(self._handler)
+            self._handler = None
 
     def _client_disconnected(self) -> None:
         self.stop()

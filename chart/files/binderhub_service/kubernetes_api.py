@@ -219,7 +219,7 @@ class Reflector:
 
     def _list(self) -> None:
         answer = self._api.request("GET", self._path, self._query)
-        self._callbacks.listed([_without_large_parts(item) for item in answer.get("items") or []])
+        self._callbacks.listed([without_large_parts(item) for item in answer.get("items") or []])
         self._version = str(answer["metadata"]["resourceVersion"])
 
     def _watch(self) -> None:
@@ -238,10 +238,10 @@ class Reflector:
                     raise ApiError(int(item.get("code") or 410), str(item.get("reason")), str(item.get("message")))
                 self._version = str(item["metadata"]["resourceVersion"])
                 if event["type"] != "BOOKMARK":
-                    self._callbacks.changed(event["type"], _without_large_parts(item))
+                    self._callbacks.changed(event["type"], without_large_parts(item))
 
 
-def _without_large_parts(item: Json) -> Json:
+def without_large_parts(item: Json) -> Json:
     """Nobody reads the managed fields here, nor the arguments of build pods' containers, which are programs."""
     item["metadata"].pop("managedFields", None)
     for container in (item.get("spec") or {}).get("containers") or []:

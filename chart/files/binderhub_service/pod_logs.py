@@ -211,8 +211,15 @@ class LogFollower:
         self._wants_all = True
 
     def close(self) -> None:
-        """Nobody will want the logs any more."""
+        """Nobody will want the logs any more.
+
+        What the callbacks and readers refer to is then free at once. Python would find the cycle only much later, since
+        it has few objects, but large ones.
+        """
         self._closed = True
+        self._on_lines = lambda _container, _lines: None
+        self._on_report = lambda _container, _report: None
+        self._readers = {}
 
     def _is_wanted(self) -> bool:
         return bool(self._subscribers.changed) or self._wants_all

@@ -61,6 +61,11 @@ def add_digest(handler: Any, digest: str) -> None:  # noqa: ANN401 - BinderHub's
     handler.emit = emit_with_digest
 
 
+def forget_digest(handler: Any) -> None:  # noqa: ANN401 - BinderHub's BuildHandler
+    """Undo `add_digest`, which makes the handler refer to itself."""
+    vars(handler).pop("emit", None)
+
+
 def refusal(message: str, status: int = 0, *, began: bool = False) -> dict[str, Any]:
     """The `failed` event for a refusal of BinderHub's own, by its HTTP status or, without one, by its words.
 
