@@ -153,11 +153,47 @@ def ended(code: int, reason: str = "") -> Json:
     return {"terminated": {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error")}}
 
 
+ATTEMPTS = 3
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[ApiServer]:
     """The two processes, with their data in `folder`."""
+    server, processes = _started(folder)
+    try:
+        yield server
+    finally:
+        _end(processes, folder)
+
+
+def _started(folder: Path) -> tuple[ApiServer, list[subprocess.Popen[bytes]]]:
+    """The processes on free ports; other ones where somebody else takes a port before they do."""
+    for attempt in range(1, ATTEMPTS + 1):
+        client, peer, port = free_port(), free_port(), free_port()
+        server, processes = ApiServer(f"https://127.0.0.1:{port}"), list[subprocess.Popen[bytes]]()
+        try:
+            for command in _commands(folder, client, peer, port):
+                with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
+                    processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            until(lambda: _answers(server) or _runs(processes, folder), "the API server")  # noqa: B023 - called here
+            break
+        except BaseException as failed:
+            _end(processes, folder)
+            if attempt == ATTEMPTS or "address already in use" not in str(failed):
+                raise
+    return server, processes
+
+
+def _end(processes: list[subprocess.Popen[bytes]], folder: Path) -> None:
+    for process in reversed(processes):
+        process.kill()  # it would wait for its open watches
+        process.wait()
+    shutil.rmtree(folder / "etcd", ignore_errors=True)
+
+
+def _commands(folder: Path, client: int, peer: int, port: int) -> tuple[list[str], list[str]]:
+    """Of etcd and the API server."""
     programs = go_tools.folder()
-    client, peer, port = free_port(), free_port(), free_port()
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     signing = folder / "sa.key"
     signing.write_bytes(
@@ -168,7 +204,7 @@ def serving(folder: Path) -> Iterator[ApiServer]:
     tokens = folder / "tokens.csv"
     tokens.write_text(f"{TOKEN},admin,admin,system:masters\n")
     etcd = f"http://127.0.0.1:{client}"
-    commands = (
+    return (
         [
             f"{programs}/server",
             f"--data-dir={folder}/etcd",
@@ -196,19 +232,6 @@ def serving(folder: Path) -> Iterator[ApiServer]:
             f"--service-account-signing-key-file={signing}",
         ],
     )
-    processes: list[subprocess.Popen[bytes]] = []
-    server = ApiServer(f"https://127.0.0.1:{port}")
-    try:
-        for command in commands:
-            with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
-                processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-        until(lambda: _answers(server) or _runs(processes, folder), "the API server")
-        yield server
-    finally:
-        for process in reversed(processes):
-            process.kill()  # it would wait for its open watches
-            process.wait()
-        shutil.rmtree(folder / "etcd", ignore_errors=True)
 
 
 def _runs(processes: list[subprocess.Popen[bytes]], folder: Path) -> bool:
