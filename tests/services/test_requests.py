@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from binderhub_service.programs.fetch import REFUSED_ARGUMENTS
 from binderhub_service.programs.shared import DAEMON_SILENT
 from support.api_server import RUNS, WAITS, ended
 from support.binderhub import Stream, new_ref, until
-from support.executor_setting import DIGEST, IMPATIENT, URL, Setting, report
+from support.executor_setting import DIGEST, IMPATIENT, SOCKET, URL, Setting, report
 
 WAITING = {"phase": "waiting", "message": "Waiting for build to start...\n"}
 
@@ -160,6 +161,17 @@ def test_without_a_push_an_image_that_the_registry_holds_is_ready(setting: Setti
         log.print(line("Step 1\n"), report(pod, "builder"))
         end = stream.rest()[-1]
     assert (end["phase"], end["digest"]) == ("ready", DIGEST)
+
+
+@pytest.mark.parametrize("extra_config", ["c.KubernetesBuildExecutor.docker_host = None\n"], indirect=True)
+def test_without_a_docker_host_builds_use_the_docker_api_pods(setting: Setting) -> None:
+    with setting.build() as stream:
+        pod, log = setting.start()
+        (volume,) = [one for one in pod["spec"]["volumes"] if "hostPath" in one]
+        assert volume["hostPath"]["path"] == str(PurePosixPath(SOCKET).parent)
+        log.print(report(pod, "builder", exit_code=1))
+        setting.end(pod, 1)
+        assert stream.rest()[-1]["phase"] == "failed"
 
 
 ENVIRONMENT = """
