@@ -154,7 +154,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
     {{- if ne $place "binderhub-service" }}{{ $place }}{{ end }}
 {{- end }}
 
-{{- /* A mapping of labels without those that are null, and with text for numbers and booleans, as YAML; empty if none is left. */}}
+{{- /* A mapping without what is null, and with text for numbers and booleans, as YAML; empty if nothing is left. */}}
 {{- define "binderhub-service.without-nulls" -}}
     {{- $kept := dict }}
     {{- range $key, $value := . }}
@@ -172,13 +172,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
     {{- $kept := dict }}
     {{- range $kind, $amounts := . }}
         {{- if kindIs "map" $amounts }}
-            {{- $own := dict }}
-            {{- range $name, $amount := $amounts }}
-                {{- if not (kindIs "invalid" $amount) }}
-                    {{- $_ := set $own $name $amount }}
-                {{- end }}
-            {{- end }}
-            {{- $_ := set $kept $kind $own }}
+            {{- $_ := set $kept $kind (include "binderhub-service.without-nulls" $amounts | fromYaml) }}
         {{- else if not (kindIs "invalid" $amounts) }}
             {{- $_ := set $kept $kind $amounts }}
         {{- end }}

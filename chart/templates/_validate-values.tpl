@@ -370,18 +370,20 @@ registry.url: Put the registry's host into registry.server.
 
 {{- /* Git credentials reach only the hosts that they are for. No message shows them. */}}
 {{- define "binderhub-service.validate-values.git-credentials" -}}
-    {{- $keys := "protocol|host|path|username|password|password_expiry_utc|oauth_refresh_token|url|authtype|credential|ephemeral|continue|quit" }}
+    {{- $keyWords := "protocol|host|path|username|password|password_expiry_utc|oauth_refresh_token|url|authtype|credential|ephemeral|continue|quit" }}
     {{- range $class, $traits := .Values.config }}
         {{- $given := get ($traits | default dict) "git_credentials" }}
         {{- if $given }}
             {{- /* As files/binderhub_service/repo_providers/git_address.py has it. */}}
-            {{- range splitList "\n" ($given | toString | replace "\\n" "\n") }}
-                {{- if and . (not (regexMatch (printf "^(%s)=[^\\x00-\\x1f\\x7f]*$" $keys) .)) }}
-                    {{- printf "config.%s.git_credentials is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between them." $class | fail }}
+            {{- $lines := $given | toString | replace "\\n" "\n" | splitList "\n" | compact }}
+            {{- $keys := list }}
+            {{- range $lines }}
+                {{- if regexMatch (printf "^(%s)=[^\\x00-\\x1f\\x7f]+$" $keyWords) . }}
+                    {{- $keys = append $keys (splitList "=" . | first) }}
                 {{- end }}
             {{- end }}
-            {{- $text := $given | toString | replace "\\n" "\n" }}
-            {{- if not (or (and (regexMatch "(?m)^username=." $text) (regexMatch "(?m)^password=." $text)) (regexMatch "(?m)^credential=." $text)) }}
+            {{- $whole := or (and (has "username" $keys) (has "password" $keys)) (and (has "authtype" $keys) (has "credential" $keys)) }}
+            {{- if not (and $whole (eq (len $keys) (len $lines))) }}
                 {{- printf "config.%s.git_credentials is malformed. Write it as lines of git-credential, such as username=USER and password=TOKEN, with \\n between them." $class | fail }}
             {{- end }}
             {{- $general := has $class (list "RepoProvider" "GitRepoProvider" "ServiceGitRepoProvider") }}

@@ -24,7 +24,7 @@ def single(bench: Bench, pairs: int) -> dict[str, Values]:
             return manual_build.build(bench.ours, url, bench.image, f"{bench.target.registry}/{bench.name}-")
         return bench.releases[side].build(url)[0][0]
 
-    _turns(bench, pairs, "one build", taken, once)
+    turns(bench, pairs, "one build", taken, once)
     bench.builds += pairs
     overhead = {side: [a - b for a, b in zip(taken[side], taken[HAND], strict=True)] for side in (SERVICE, UPSTREAM)}
     return {"single": taken, "overhead": overhead}
@@ -37,7 +37,7 @@ def eight(bench: Bench, pairs: int) -> dict[str, Values]:
     def once(side: str) -> float:
         return max(bench.releases[side].build(*[bench.url("sleeps") for _ in range(AT_ONCE)])[0])
 
-    _turns(bench, pairs, f"{AT_ONCE} builds at once", taken, once)
+    turns(bench, pairs, f"{AT_ONCE} builds at once", taken, once)
     bench.builds += pairs * AT_ONCE
     return {"eight": taken}
 
@@ -54,7 +54,7 @@ def cached(bench: Bench, pairs: int) -> dict[str, Values]:
     def once(side: str) -> float:
         return spread(bench.releases[side].cached(url, REQUESTS)).median
 
-    _turns(bench, pairs, f"{REQUESTS} requests for an image that is there", taken, once)
+    turns(bench, pairs, f"{REQUESTS} requests for an image that is there", taken, once)
     return {"cached": taken}
 
 
@@ -70,12 +70,13 @@ def viewers(bench: Bench, pairs: int) -> dict[str, Values]:
         memory[side].append(process["memory"])
         return max(seconds)
 
-    _turns(bench, pairs, f"{VIEWERS} viewers of one build", taken, once)
+    turns(bench, pairs, f"{VIEWERS} viewers of one build", taken, once)
     bench.builds += pairs
     return {"viewers": taken, "viewers_threads": threads, "viewers_memory": memory}
 
 
-def _turns(bench: Bench, pairs: int, what: str, taken: Values, once: Callable[[str], float]) -> None:
+def turns(bench: Bench, pairs: int, what: str, taken: Values, once: Callable[[str], float]) -> None:
+    """Have each side of `taken` do `once` in each turn, when no build runs, and append what it took."""
     for turn in range(pairs):
         names = order(list(taken), turn)
         with step(f"{what}, turn {turn + 1} of {pairs}: {', '.join(names)}"):

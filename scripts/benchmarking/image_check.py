@@ -2,7 +2,7 @@
 
 from common.progress import step
 
-from benchmarking.measurements import order
+from benchmarking.comparison import turns
 from benchmarking.release import Release
 from benchmarking.result import ImageCheck
 from benchmarking.rows import SERVICE
@@ -30,11 +30,6 @@ def image_check(bench: Bench, pairs: int) -> ImageCheck:
         for release in sides.values():
             release.build(bench.url("hub"))
     taken: dict[str, list[float]] = {side: [] for side in sides}
-    for turn in range(pairs):
-        names = order(list(sides), turn)
-        with step(f"one build, turn {turn + 1} of {pairs}: {', '.join(names)}"):
-            for name in names:
-                bench.settle()
-                taken[name].append(sides[name].build(bench.url("hub"))[0][0])
+    turns(bench, pairs, "one build", taken, lambda side: sides[side].build(bench.url("hub"))[0][0])
     bench.builds += pairs + 1
     return ImageCheck(taken[WITHOUT], taken[WITH])

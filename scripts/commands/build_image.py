@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.error
@@ -23,8 +22,8 @@ SILENCE_SECONDS = 90.0
 """BinderHub sends a comment every 25 s. A connection that is silent for longer is dead."""
 LONGEST_PAUSE_SECONDS = 30.0
 PROVIDERS = ("git", "gh", "gl")
-_PASSING = (500, 502, 503, 504)
-"""Status codes of a service, or of a proxy before it, that is being replaced."""
+_PASSING = (502, 503, 504)
+"""Status codes of a proxy whose service is being replaced."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -38,10 +37,10 @@ class Broken(Exception):  # noqa: N818 - a state of the network
     """The stream ended before its build; asking again attaches to the build."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The options; `prog` is how the script was called."""
     options = argparse.ArgumentParser(
-        prog="build-image",
+        prog=prog,
         description="Ask a BinderHub to build the image of a Git repository, show the progress, and print the image's "
         "name. If the connection breaks, ask again: the build continues meanwhile.",
         epilog="The exit code is 0 if the image is ready, 1 if the build failed, 2 for wrong options, 3 if the service "
@@ -78,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 def address(service: str, provider: str, repository: str, ref: str) -> str:
     """The URL that asks for an image, and launches nothing."""
-    spec = repository if provider == "gh" else quote(repository, safe="")
+    spec = quote(repository, safe="/" if provider == "gh" else "")
     return f"{service.rstrip('/')}/build/{provider}/{spec}/{quote(ref, safe='')}?build_only=true"
 
 
@@ -168,10 +167,10 @@ def build(url: str, token: str, patience: float, log: Log, say: Callable[[str], 
         log.reconnect()
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Read the options, build, print, and return the exit code."""
-    given = parser()
-    options = given.parse_args(arguments)
+def run(prog: str) -> int:
+    """Read the options, build, print, and return the exit code. `prog` is how the script was called."""
+    given = parser(prog)
+    options = given.parse_args()
     if not options.service_url.startswith(("http://", "https://")):
         given.error("Name the address of BinderHub with --service-url or $BINDERHUB_URL. It begins with https://.")
 
@@ -185,7 +184,7 @@ def run(arguments: list[str] | None = None) -> int:
         log = Log((lambda _line: None) if options.quiet else say)
         end = build(url, token, options.patience, log, say)
     except KeyboardInterrupt:
-        say("Interrupted. The build continues; run the same command again to attach to it.")
+        say("Interrupted. A build that has begun continues; run the same command again to attach to it.")
         return 130
     if end is None:
         return UNREACHABLE
@@ -201,5 +200,4 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    socket.setdefaulttimeout(SILENCE_SECONDS)
-    sys.exit(run())
+    sys.exit(run("build_image.py"))

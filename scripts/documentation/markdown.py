@@ -19,18 +19,8 @@ CONTAINERS = {
     *("hint", "important", "note", "seealso", "tab-item", "tab-set", "tip", "warning"),
 }
 LEAVES = {
-    *(
-        "diagram",
-        "figure",
-        "image",
-        "index",
-        "list-table",
-        "measured",
-        "placeholders",
-        "toctree",
-        "values",
-        "verification",
-    ),
+    *("diagram", "figure", "image", "index", "list-table", "measured"),
+    *("placeholders", "toctree", "values", "verification"),
 }
 
 

@@ -198,7 +198,7 @@ def test_an_interruption_says_that_the_build_continues(service: Service) -> None
         service.let(ref, "go")
         started.kill()
     assert started.returncode == 130
-    assert "The build continues; run the same command again to attach to it." in said
+    assert "A build that has begun continues; run the same command again to attach to it." in said
 
 
 def test_the_one_file_runs_without_the_clone(tmp_path: Path) -> None:

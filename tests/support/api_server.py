@@ -19,6 +19,8 @@ from local_cluster import go_tools
 from support.binderhub import free_port, until
 
 TOKEN = "test-token"  # noqa: S105 - for a server that lives as long as the tests
+ATTEMPTS = 3
+"""Of a start: somebody else may take a free port first."""
 Json = dict[str, Any]
 
 
@@ -151,9 +153,6 @@ WAITS: Json = {"waiting": {"reason": "PodInitializing"}}
 def ended(code: int, reason: str = "") -> Json:
     """A container's state after its end."""
     return {"terminated": {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error")}}
-
-
-ATTEMPTS = 3
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def test_help_comes_before_anything_is_installed(name: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {"test"}))
 def test_an_unknown_option_is_refused_and_nothing_is_made(name: str, tmp_path: Path) -> None:
-    job = ["status"] if name == "docs" else []
+    job = {"docs": ["status"], "build-image": ["https://git.example/r"]}.get(name, [])
     done = run(system_python(), SCRIPTS / name, *job, "--no-such-option", XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 2
     assert "--no-such-option" in done.stderr

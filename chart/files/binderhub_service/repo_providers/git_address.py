@@ -53,7 +53,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE)
 _SCP = re.compile(r"([^/@]+)@([^/-][^/]*?):")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
-_CREDENTIAL = re.compile(f"(?:{'|'.join(CREDENTIAL_KEYS)})=[^\\x00-\\x1f\\x7f]*")
+_CREDENTIAL = re.compile(f"(?:{'|'.join(CREDENTIAL_KEYS)})=[^\\x00-\\x1f\\x7f]+")
 
 
 def validated(url: str, ref: str) -> str:
@@ -119,7 +119,7 @@ def is_secure(url: str) -> bool:
 def are_credentials(text: str) -> bool:
     r"""Whether `text` is a whole login as `git credential` reads it: lines of key=value, or with \n between them."""
     lines = [line for line in text.replace("\\n", "\n").split("\n") if line]
-    keys = {line.partition("=")[0] for line in lines if line.partition("=")[2]}
+    keys = {line.partition("=")[0] for line in lines}
     # Without a password, git asks for one, and its complaint shows the user's name, which may be a token.
     return (keys >= {"username", "password"} or keys >= {"authtype", "credential"}) and all(
         _CREDENTIAL.fullmatch(line) for line in lines
@@ -130,7 +130,7 @@ def strip_tokens(environ: MutableMapping[str, str]) -> None:
     """Remove white space around the tokens that BinderHub's providers read from variables.
 
     A file from which somebody makes a Secret often ends with a line break. tornado refuses to send such a token, and
-    its error, which visitors see, has the token in it.
+    its error, which visitors see, has the token in it. Ends the process where a token has such a character inside.
     """
     for name in TOKEN_VARIABLES:
         if name in environ:
