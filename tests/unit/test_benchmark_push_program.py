@@ -24,7 +24,7 @@ def run(folder: Path, **job: object) -> list[dict[str, Any]]:
     """The lines that it prints."""
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
-    given = {"prefix": "r/good-", "pushes": 5, "at_once": 2, "patience": 2, "most": 30, **job}
+    given = {"prefix": "r/good-", "pushes": 5, "at_once": 2, "patience": 5, "most": 30, **job}
     command = [sys.executable, "-c", PROGRAM.read_text(), json.dumps(given)]
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30)
